@@ -1,0 +1,68 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "policy/runtime/facts.h"
+#include "policy/runtime/host_name.h"
+
+namespace sallyport {
+
+/// What stands wrong in a client's first bytes. Each denies the flow (exception `malformed`) and
+/// has a counter of its own.
+enum class InspectFault : uint8_t {
+  none,
+  tls_bad_record,            ///< Record type, version or length that RFC 8446 section 5.1 forbids.
+  tls_not_client_hello,      ///< A first handshake message that is no ClientHello.
+  tls_hello_too_long,        ///< ClientHello over kMaxHelloBytes.
+  tls_truncated,             ///< A length runs past the end of its enclosing block.
+  tls_trailing_bytes,        ///< Bytes remain after the last field.
+  tls_duplicate_extension,   ///< The same extension twice (RFC 8446 section 4.2).
+  tls_bad_server_name,       ///< Not exactly one host_name that is a host name (RFC 6066 section 3).
+  http_bad_request_line,     ///< RFC 9112 section 3.
+  http_bad_header,           ///< A header line RFC 9112 section 5 forbids: bare LF or CR, folding, space before ':'.
+  http_head_too_long,        ///< Request head over kMaxRequestHeadBytes.
+  http_bad_host,             ///< Host is missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
+  http_host_conflict,        ///< The absolute-form target and Host name different hosts.
+  count_
+};
+
+inline constexpr size_t kMaxHelloBytes = size_t{1} << 15;
+inline constexpr size_t kMaxRequestHeadBytes = size_t{1} << 15;
+
+/// Working space for identify(): one a worker, no content kept between calls.
+struct IdentifyScratch {
+  std::array<uint8_t, kMaxHelloBytes> handshake;  ///< A ClientHello joined across TLS records.
+};
+
+struct Identified {
+  enum class Status : uint8_t {
+    need_more,  ///< The bytes so far are a prefix of something; call again with at least need_bytes.
+    done,       ///< `app` and `name` are final.
+    fault,      ///< `fault` says what is wrong.
+  };
+  Status status = Status::need_more;
+  InspectFault fault = InspectFault::none;
+  Known app_known = Known::unknown;  ///< With done: present, or absent for an unknown protocol.
+  AppProtocol app{};                 ///< May already be present with need_more.
+  Known name_known = Known::unknown; ///< With done: present or absent.
+  uint32_t need_bytes = 0;           ///< With need_more: a length the prefix must reach first.
+  HostName name;
+};
+
+/// Names a TCP flow from the bytes its client sent first. TLS and HTTP/1 are found by their bytes
+/// on any port; everything else is app absent.
+///
+/// @param prefix   The client's stream from its first byte, in order, without a gap. Borrowed.
+/// @param ended    The client has sent FIN right after `prefix`: nothing more can come.
+/// @param scratch  Any content; overwritten.
+/// @param out      Overwritten.
+///
+/// Stateless: call it again with a longer prefix. For every split of the same stream the final
+/// answer is the same (tested as a property). Cost: one pass. Never allocates, logs or throws.
+void identify(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
+              Identified& out) noexcept;
+
+}  // namespace sallyport

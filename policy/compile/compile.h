@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "policy/yaml/document.h"
+
+namespace sallyport {
+
+struct CompiledPolicy {
+  std::vector<uint8_t> image;  ///< What PolicyTable::load() takes.
+  uint64_t revision = 0;
+  uint32_t documents = 0;
+  uint32_t rules = 0;
+  uint32_t names = 0;
+};
+
+/// Reads policy files; a folder stands for its *.yaml and *.yml, sorted by name, not recursive.
+/// Every path that cannot be read is its own diagnostic.
+std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(
+    std::span<const std::filesystem::path> paths);
+
+/// Parses, validates and compiles. All errors of all files at once, ordered by file and line.
+/// Deterministic: the same sources give the same bytes. Control-side only: allocates, may take
+/// seconds for 100,000 names.
+std::expected<CompiledPolicy, std::vector<Diagnostic>> compile_policy(
+    std::span<const SourceFile> sources);
+
+}  // namespace sallyport

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "policy/runtime/facts.h"
+#include "policy/runtime/image.h"
+#include "policy/runtime/verdict.h"
+
+namespace sallyport {
+
+/// What a rule is called, for logs and explanations. Borrows from the table.
+struct RuleInfo {
+  std::string_view policy;  ///< metadata.name of its document.
+  std::string_view name;    ///< egress[].name.
+  Verdict action = Verdict::deny;
+};
+
+/// One immutable compiled policy. Loaded and freed on a control thread, read by all workers.
+class PolicyTable {
+ public:
+  /// Verifies `image` whole (header, SHA-256, FlatBuffers, every index) and readies scratch space
+  /// for `workers` deciding threads. Copies what it needs: `image` may be freed afterwards.
+  /// Allocates; never call it from a worker.
+  static std::expected<std::unique_ptr<PolicyTable>, Refusal> load(std::span<const uint8_t> image,
+                                                                   unsigned workers);
+  ~PolicyTable();
+  PolicyTable(const PolicyTable&) = delete;
+  PolicyTable& operator=(const PolicyTable&) = delete;
+
+  uint64_t revision() const noexcept;
+  uint32_t rule_count() const noexcept;
+  /// `index` below rule_count(); anything else gives an empty RuleInfo.
+  RuleInfo rule(uint32_t index) const noexcept;
+
+  struct Impl;
+  const Impl& impl() const noexcept { return *impl_; }
+
+ private:
+  explicit PolicyTable(std::unique_ptr<Impl> impl) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The one decision function: data plane, replay, explain and tests all call it.
+///
+/// Walks the rules in order once; the first that matches decides. `pending` only where a rule that
+/// could still match, and would change the outcome, needs an unknown fact.
+///
+/// @param table   Any loaded table.
+/// @param worker  Which scratch space to use, below the `workers` given to load(). Two threads must
+///                never use the same one at the same time.
+/// @return        Never fails: a Hyperscan error is Verdict::deny with Reason::scan_error.
+///
+/// Neither allocates, blocks, logs nor throws.
+[[nodiscard]] Decision decide(const PolicyTable& table, const FlowFacts& facts,
+                              unsigned worker) noexcept;
+
+}  // namespace sallyport

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sallyport {
+
+/// One finding about a text that a user wrote. Lines and columns count from 1; line 0 means the
+/// whole file.
+struct Diagnostic {
+  std::string file;
+  unsigned line = 0;
+  unsigned column = 0;
+  std::string code;     ///< Stable: "E004". Listed in docs/policy.md.
+  std::string message;  ///< What is wrong.
+  std::string hint;     ///< What to do; may be empty.
+};
+
+/// "file:line:column: error[E004]: message (hint)".
+std::string to_string(const Diagnostic& diagnostic);
+
+struct SourceFile {
+  std::string name;  ///< As the user gave it; appears in diagnostics.
+  std::string text;
+};
+
+/// A YAML value that remembers where it stood. A plain tree: aliases and anchors are refused, so
+/// its size is bounded by the text's.
+struct YamlNode {
+  enum class Kind { null, scalar, sequence, map };
+  struct Entry;
+
+  Kind kind = Kind::null;
+  unsigned line = 0;
+  unsigned column = 0;
+  std::string scalar;
+  bool quoted = false;  ///< A quoted scalar is a string whatever it looks like.
+  std::vector<YamlNode> items;
+  std::vector<Entry> entries;  ///< In the order written; duplicates are already refused.
+};
+
+struct YamlNode::Entry {
+  std::string key;
+  unsigned line = 0;  ///< Of the key.
+  unsigned column = 0;
+  YamlNode value;
+};
+
+inline constexpr size_t kMaxYamlBytes = size_t{64} << 20;
+inline constexpr unsigned kMaxYamlDepth = 32;
+
+/// Parses every document of one file. Never throws for bad input: a syntax error, duplicate key,
+/// alias, tag, non-scalar key, too deep or too large a text is a Diagnostic (E001…E009).
+std::expected<std::vector<YamlNode>, std::vector<Diagnostic>> parse_yaml(const SourceFile& source);
+
+/// The key among `known` nearest to `key` by edit distance, or "" when none is near.
+std::string_view nearest_key(std::string_view key, std::span<const std::string_view> known);
+
+/// Collects diagnostics about one file.
+class Report {
+ public:
+  explicit Report(std::string file) : file_(std::move(file)) {}
+
+  void error(const YamlNode& where, std::string code, std::string message, std::string hint = "");
+  void error(unsigned line, unsigned column, std::string code, std::string message,
+             std::string hint = "");
+  bool ok() const noexcept { return diagnostics_.empty(); }
+  std::vector<Diagnostic> take() { return std::move(diagnostics_); }
+
+ private:
+  std::string file_;
+  std::vector<Diagnostic> diagnostics_;
+};
+
+/// Reads one map strictly: each find() or require() names a known key; finish() reports every key
+/// that nobody asked for, with the nearest known one as its hint.
+class MapReader {
+ public:
+  /// `what` names the map in messages ("spec.subject"). A node that is not a map is reported and
+  /// reads as empty.
+  MapReader(const YamlNode& node, std::string what, Report& report);
+
+  const YamlNode* find(std::string_view key);
+  const YamlNode* require(std::string_view key);
+  void finish();
+
+  const YamlNode& node() const noexcept { return node_; }
+
+ private:
+  const YamlNode& node_;
+  std::string what_;
+  Report& report_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace sallyport
