@@ -38,7 +38,9 @@ std::expected<std::vector<uint8_t>, Refusal> copy_mapped(int fd, size_t size) {
 
 }  // namespace
 
-int required_seals() noexcept { return F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE; }
+int required_seals() noexcept {
+  return F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+}
 
 std::expected<int, int> make_sealed_memfd(std::span<const uint8_t> image) {
   const int fd = ::memfd_create("sallyport-policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -59,7 +61,7 @@ std::expected<std::vector<uint8_t>, Refusal> read_sealed_memfd(int fd) {
   if (seals < 0 || (seals & required_seals()) != required_seals()) {
     return std::unexpected(Refusal::not_sealed);
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     return std::unexpected(Refusal::unreadable);
   }
