@@ -7,7 +7,10 @@
 # The gateway is a bump in the wire: one subnet, both sides. No namespace has a route to anywhere
 # else and the gateway's ends carry no address, so nothing leaves the machine.
 
-lab=/run/sallyport-lab   # fixed, so that the next run finds what a killed one left behind
+# Fixed places, so that the next run finds what a killed one left behind. Not all in /run: it may
+# be mounted noexec, and the agent's program is copied to where an unprivileged user can reach it.
+lab=/var/lib/sallyport-lab
+lab_run=/run/sallyport-lab
 client_ip4=198.18.0.2
 client_ip6=2001:db8:1::2
 server_ip4=198.18.0.10
@@ -32,7 +35,8 @@ lab_missing() {
 process_start_time() {
   local stat
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  set -- ${stat##*) }   # the name may hold spaces; the 22nd field is the 20th after it
+  # shellcheck disable=SC2086 # split into fields; the name may hold spaces, so count from behind it
+  set -- ${stat##*) }
   echo "${20}"
 }
 
@@ -171,7 +175,7 @@ lab_clear() {
     rm -rf "/etc/netns/$namespace"
   done
   rmdir /etc/netns 2>/dev/null || true
-  rm -rf "$lab"
+  rm -rf "$lab" "$lab_run"
 }
 
 lab_up() {
@@ -179,7 +183,7 @@ lab_up() {
   lab_clear
   trap lab_down EXIT
   trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
-  mkdir -p "$lab"/{log,pids,run,state,dpdk}
+  mkdir -p "$lab"/{bin,log,pids,policy,state,dpdk} "$lab_run"
   ulimit -l unlimited 2>/dev/null || true   # low: libxdp complains, and goes on
   mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
   lab_wire sp-in sp-client "$client_ip4/15" "$client_ip6/64"
