@@ -14,7 +14,7 @@ if [[ ! -f $build/build.ninja ]]; then
   progress "build: configuring ${build##*/}"
   rm -rf "$build/meson-private" "$build/meson-info"
   mkdir -p "$build"
-  if ! meson setup "$build" "$root" --buildtype=release "$@" >"$build/setup.log" 2>&1; then
+  if ! meson setup "$build" "$root" "$@" >"$build/setup.log" 2>&1; then
     progress_end
     tail -n 20 "$build/setup.log" >&2
     die 1 "meson setup failed"
