@@ -29,8 +29,9 @@ class HelloBuilder {
 
   /// ClientHello without its handshake header.
   Bytes body() const {
-    Bytes out{0x03, 0x03};
-    out.insert(out.end(), 32, 0xaa);           // random
+    Bytes out;
+    put16(out, 0x0303);
+    append(out, Bytes(32, 0xaa));              // random
     append(out, {0, 0, 2, 0x13, 0x01, 1, 0});  // session, ciphers, compression
     if (!extensions_.empty()) append(out, block(extensions_, 2));
     return out + trailing_;
