@@ -20,9 +20,9 @@ enum class AppProtocol : uint8_t { tls, http, count_ };
 /// Everything decide() may look at for one flow. A plain view: whoever fills it owns the name's
 /// bytes and keeps them for the length of the call.
 struct FlowFacts {
-  IpAddress source;       ///< The inside end.
-  IpAddress destination;  ///< The outside end.
-  uint8_t ip_protocol = 0;  ///< IANA protocol number: 6 TCP, 17 UDP, …
+  IpAddress source;               ///< The inside end.
+  IpAddress destination;          ///< The outside end.
+  uint8_t ip_protocol = 0;        ///< IANA protocol number: 6 TCP, 17 UDP, …
   uint16_t destination_port = 0;  ///< Host order; 0 where the protocol has no ports.
 
   Known app_known = Known::unknown;  ///< absent: bytes that are none of AppProtocol.

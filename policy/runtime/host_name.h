@@ -11,11 +11,12 @@ inline constexpr size_t kMaxHostNameBytes = 253;  ///< RFC 1035 section 2.3.4, w
 
 enum class HostNameFault : uint8_t {
   none,
-  empty,           ///< No bytes, or only a dot.
-  too_long,        ///< Over 253 bytes after the trailing dot is stripped.
-  bad_label,       ///< An empty label, or one over 63 bytes.
-  bad_byte,        ///< Not a letter, digit, '-', '_' or '.'. Includes NUL, space and every byte over 0x7f.
-  address_literal, ///< An IPv4 dotted quad or a bracketed IPv6 address: an address, not a name.
+  empty,      ///< No bytes, or only a dot.
+  too_long,   ///< Over 253 bytes after the trailing dot is stripped.
+  bad_label,  ///< An empty label, or one over 63 bytes.
+  bad_byte,   ///< Not a letter, digit, '-', '_' or '.'. Includes NUL, space and every byte over
+              ///< 0x7f.
+  address_literal,  ///< An IPv4 dotted quad or a bracketed IPv6 address: an address, not a name.
 };
 
 /// A host name in the one canonical form that policy and packets are compared in: lower-case

@@ -54,6 +54,10 @@ std::string to_string(const IpAddress& address);
 /// Text of a block, with the prefix length of the address's own family ("10.0.0.0/8").
 std::string to_string(const IpPrefix& prefix);
 
+/// Whether the block covers the address. An IPv6 block shorter than /96 never covers an IPv4
+/// address: "::/0" is every IPv6 address and none of IPv4.
+bool contains(const IpPrefix& prefix, const IpAddress& address) noexcept;
+
 std::expected<IpAddress, IpParseError> parse_ip_address(std::string_view text);
 /// An address without "/length" is a block of one.
 std::expected<IpPrefix, IpParseError> parse_ip_prefix(std::string_view text);

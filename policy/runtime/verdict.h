@@ -14,7 +14,8 @@ enum class Verdict : uint8_t {
 /// Why a verdict was given.
 enum class Reason : uint8_t {
   rule,          ///< The rule named in the decision matched.
-  default_deny,  ///< No rule matches, or every rule that still could would deny.
+  default_deny,  ///< No rule matches, or every rule that still could would deny. Also while
+                 ///< pending: what holds if the missing facts never come.
   no_policy,     ///< No table was ever loaded.
   scan_error,    ///< Hyperscan reported an error: fails closed.
 };

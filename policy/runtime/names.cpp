@@ -1,0 +1,160 @@
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "policy/runtime/facts.h"
+#include "policy/runtime/host_name.h"
+#include "policy/runtime/image.h"
+#include "policy/runtime/rule_name.h"
+#include "policy/runtime/verdict.h"
+
+namespace sallyport {
+namespace {
+
+bool is_lower_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool is_alphanumeric(char c) {
+  return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
+}
+
+}  // namespace
+
+bool is_policy_name(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= kMaxRuleNameBytes && is_lower_or_digit(name.front()) &&
+         is_lower_or_digit(name.back()) &&
+         std::ranges::all_of(name, [](char c) { return is_lower_or_digit(c) || c == '-'; });
+}
+
+bool is_rule_name(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= kMaxRuleNameBytes && is_alphanumeric(name.front()) &&
+         std::ranges::all_of(
+             name, [](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+std::string_view to_string(AppProtocol app) noexcept {
+  switch (app) {
+    case AppProtocol::tls:
+      return "tls";
+    case AppProtocol::http:
+      return "http";
+    case AppProtocol::count_:
+      break;
+  }
+  return "";
+}
+
+std::string_view to_string(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::pending:
+      return "pending";
+    case Verdict::allow:
+      return "allow";
+    case Verdict::deny:
+      return "deny";
+  }
+  return "";
+}
+
+std::string_view to_string(Reason reason) noexcept {
+  switch (reason) {
+    case Reason::rule:
+      return "rule";
+    case Reason::default_deny:
+      return "default_deny";
+    case Reason::no_policy:
+      return "no_policy";
+    case Reason::scan_error:
+      return "scan_error";
+  }
+  return "";
+}
+
+std::string_view to_string(HostNameFault fault) noexcept {
+  switch (fault) {
+    case HostNameFault::none:
+      return "";
+    case HostNameFault::empty:
+      return "the name is empty";
+    case HostNameFault::too_long:
+      return "the name is over 253 bytes";
+    case HostNameFault::bad_label:
+      return "a label is empty or over 63 bytes";
+    case HostNameFault::bad_byte:
+      return "only letters, digits, '-', '_' and '.' may stand in a name";
+    case HostNameFault::address_literal:
+      return "this is an IP address, not a name";
+  }
+  return "";
+}
+
+namespace {
+
+struct RefusalText {
+  Refusal refusal;
+  std::string_view name;
+  std::string_view sentence;
+};
+
+constexpr std::array kRefusals{
+    RefusalText{Refusal::none, "none", "Accepted."},
+    RefusalText{Refusal::too_short, "too_short",
+                "The image is shorter than its header; compile and send it again."},
+    RefusalText{Refusal::too_large, "too_large",
+                "The image is over 1 GiB; split or trim the policy."},
+    RefusalText{Refusal::bad_magic, "bad_magic",
+                "This is not a policy image; give one that 'sallyport policy compile' wrote."},
+    RefusalText{Refusal::unsupported_format, "unsupported_format",
+                "The image was made by another version of sallyport; compile it with this one."},
+    RefusalText{Refusal::bad_length, "bad_length",
+                "The image is cut short or has bytes behind its end; compile and send it again."},
+    RefusalText{Refusal::bad_digest, "bad_digest",
+                "The image does not match its SHA-256: it was altered; compile it again."},
+    RefusalText{Refusal::bad_structure, "bad_structure",
+                "The image's FlatBuffers structure is broken; compile it with this version."},
+    RefusalText{Refusal::bad_content, "bad_content",
+                "A value in the image is out of range; compile it with this version."},
+    RefusalText{
+        Refusal::foreign_cpu, "foreign_cpu",
+        "The image was compiled for another CPU or Hyperscan version; compile it on this kind "
+        "of host."},
+    RefusalText{Refusal::no_memory, "no_memory",
+                "There was not enough memory to load the image; free some and push again."},
+    RefusalText{Refusal::bad_frame, "bad_frame",
+                "The message was not a well-formed push; use the same version at both ends."},
+    RefusalText{
+        Refusal::no_descriptor, "no_descriptor",
+        "The push must carry exactly one file descriptor; use the same version at both ends."},
+    RefusalText{
+        Refusal::not_sealed, "not_sealed",
+        "The pushed memfd lacks the seals that make it immutable; push with sallyport-control."},
+    RefusalText{Refusal::unreadable, "unreadable",
+                "The pushed memfd could not be mapped; see the data plane's log."},
+    RefusalText{Refusal::not_permitted, "not_permitted",
+                "This user may not push; run as the user that owns the control socket."},
+    RefusalText{Refusal::not_acknowledged, "not_acknowledged",
+                "A worker core did not take the table in time; see 'sallyport status'."},
+};
+
+constexpr bool in_enum_order() {
+  for (size_t i = 0; i < kRefusals.size(); ++i) {
+    if (static_cast<size_t>(kRefusals[i].refusal) != i) return false;
+  }
+  return kRefusals.back().refusal == Refusal::not_acknowledged;
+}
+static_assert(in_enum_order());
+
+}  // namespace
+
+std::string_view to_string(Refusal refusal) noexcept {
+  const auto index = static_cast<size_t>(refusal);
+  return index < kRefusals.size() ? kRefusals[index].name : "unknown";
+}
+
+std::string_view explain(Refusal refusal) noexcept {
+  const auto index = static_cast<size_t>(refusal);
+  return index < kRefusals.size() ? kRefusals[index].sentence
+                                  : "Refused for a reason that this version does not know.";
+}
+
+}  // namespace sallyport
