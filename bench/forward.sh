@@ -70,47 +70,39 @@ paths:
   control_user: $(id -un)
   stats: $work/stats
   flow_log: /dev/null
-  policy_image: $work/state/last-good.spimg
+  policy_image: $work/policy.spimg
 END
 }
 
-# A reader may give a counter's labels as text or as an object, and its value in all or for each core.
 gateway_packets() {
-  "$build/sallyport" counters --stats "$work/stats" --format json | jq '
-    [.. | objects | select((.family? // .name?) == "sallyport_packets_total")
-      | select((.labels // {}) | if type == "object" then (.direction == "rx" and .port == "inside")
-               else (test("direction=rx") and test("port=inside")) end)
-      | .. | objects | .value? | numbers] | add // error("no sallyport_packets_total{direction=rx,port=inside}")'
+  "$build/sallyport" counters --stats "$work/stats" --format json --all | jq '
+    [.counters[] | select(.family == "sallyport_packets_total")
+      | select((.labels | contains("direction=rx")) and (.labels | contains("port=inside"))) | .total]
+    | add // error("no sallyport_packets_total{direction=rx,port=inside}")'
 }
-policy_in_force() { "$build/sallyport" status --stats "$work/stats" --socket "$work/agent.sock" >/dev/null 2>&1; }
 gateway_ready() { grep -q '^ready' "$work/dataplane.err" || ! kill -0 "${started[0]}" 2>/dev/null; }
 
 gateway_round() {
-  mkdir -p "$work/state"
   gateway_config >"$work/gateway.yaml"
   "$build/sallyport-dataplane" --config "$work/gateway.yaml" >"$work/dataplane.out" 2>"$work/dataplane.err" &
   started=("$!")
   wait_for 30 gateway_ready || die 1 "the data plane did not start: $(tail -n 3 "$work/dataplane.err")"
-  "$build/sallyport-control" --policy "$work/policy.yaml" --dataplane-socket "$work/dataplane.sock" \
-    --socket "$work/agent.sock" --state-dir "$work/state" >"$work/agent.log" 2>&1 &
-  started+=("$!")
-  wait_for 60 policy_in_force || die 1 "the policy did not come into force: $(tail -n 3 "$work/agent.log")"
-  # The agent shares core 0 with nobody who is measured, but its start must be over.
   sleep 0.5
-  local before after t0 t1 pid
+  local before after t0 t1
   before=$(gateway_packets); t0=$(date +%s%N)
   sleep "$seconds"
   after=$(gateway_packets); t1=$(date +%s%N)
-  for pid in "${started[@]}"; do kill "$pid"; done
-  wait "${started[@]}" || true
+  kill "${started[0]}"
+  wait "${started[0]}" || true
   started=()
   rate $((after - before)) $((t1 - t0)) >>"$work/gateway.pps"
 }
 
 [[ $(nproc) -ge 2 ]] || die 2 "needs two cores: one that forwards, one for all else"
-[[ -z $gateway ]] || needs sallyport-dataplane sallyport-control sallyport
+[[ -z $gateway ]] || needs sallyport-dataplane sallyport
 "$root/bench/make_capture.py" "$capture" --flows "$flows" --names "$names" --kind "$kind" >&2
 bench_policy "$names" >"$work/policy.yaml"
+[[ -z $gateway ]] || "$build/sallyport" policy compile "$work/policy.yaml" --output "$work/policy.spimg" >&2
 # In turn, so that a slow minute of the machine meets both.
 for ((round = 1; round <= rounds; round++)); do
   progress "bench: round $round of $rounds"
