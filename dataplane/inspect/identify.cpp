@@ -12,6 +12,7 @@ using Status = Identified::Status;
 void set_fault(InspectFault fault, Identified& out) noexcept {
   out.status = Status::fault;
   out.fault = fault;
+  out.name.clear();  // a hello may have named a host before its fault
 }
 
 void set_app(AppProtocol app, Identified& out) noexcept {

@@ -22,6 +22,16 @@ class HelloBuilder {
     return extension(0, block(Bytes{0} + block(bytes_of(name), 2), 2));
   }
 
+  HelloBuilder& session(size_t bytes) {
+    session_bytes_ = bytes;
+    return *this;
+  }
+
+  HelloBuilder& ciphers(size_t suites) {
+    cipher_suites_ = suites;
+    return *this;
+  }
+
   HelloBuilder& trailing(Bytes bytes) {
     trailing_ = std::move(bytes);
     return *this;
@@ -29,9 +39,12 @@ class HelloBuilder {
 
   /// ClientHello without its handshake header.
   Bytes body() const {
-    Bytes out{0x03, 0x03};
-    out.insert(out.end(), 32, 0xaa);           // random
-    append(out, {0, 0, 2, 0x13, 0x01, 1, 0});  // session, ciphers, compression
+    Bytes out;
+    put16(out, 0x0303);
+    append(out, Bytes(32, 0xaa));  // random
+    append(out, block(Bytes(session_bytes_, 0xbb), 1));
+    append(out, block(Bytes(cipher_suites_ * 2, 0x13), 2));
+    append(out, {1, 0});  // no compression
     if (!extensions_.empty()) append(out, block(extensions_, 2));
     return out + trailing_;
   }
@@ -43,6 +56,8 @@ class HelloBuilder {
   Bytes record() const;
 
  private:
+  size_t session_bytes_ = 0;
+  size_t cipher_suites_ = 1;
   Bytes extensions_;
   Bytes trailing_;
 };
@@ -76,7 +91,7 @@ inline Bytes HelloBuilder::record() const {
 /// alone; with X25519MLKEM768 (1216 + 32 and framing) the hello comes to 1.7 KB.
 inline HelloBuilder browser_hello(std::string_view name, size_t key_share_bytes = 36) {
   HelloBuilder out;
-  out.extension(0x0a0a, {}).sni(name);
+  out.session(32).ciphers(16).extension(0x0a0a, {}).sni(name);
   out.extension(23, {}).extension(65281, {0}).extension(10, {0, 4, 0x11, 0xec, 0, 29});
   out.extension(11, {1, 0}).extension(35, {});
   out.extension(16, block(block(bytes_of("h2"), 1) + block(bytes_of("http/1.1"), 1), 2));

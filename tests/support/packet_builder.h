@@ -344,7 +344,7 @@ inline PacketBuilder ip(std::string_view source, std::string_view destination, u
 inline Bytes arp(std::string_view sender, std::string_view target, uint16_t operation = 1) {
   Bytes out(6, 0xff);
   out.insert(out.end(), kInsideMac.begin(), kInsideMac.end());
-  for (const uint16_t field : {0x0806, 1, 0x0800, 0x0604}) put16(out, field);
+  for (const unsigned field : {0x0806U, 1U, 0x0800U, 0x0604U}) put16(out, field);
   put16(out, operation);
   const auto put_end = [&out](const Mac& mac, std::string_view address) {
     const IpAddress parsed = parse_ip_address(address).value();
