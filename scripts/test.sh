@@ -14,6 +14,15 @@ Each skipped test says why. Exit status: 0 all passed, 1 something failed, 2 can
 END
 }
 
+# Under sudo the results still belong to whoever owns the sources, who must be able to replace them.
+give_back() {
+  local directory
+  is_root && [[ $(stat -c %u "$root") -ne 0 ]] || return 0
+  for directory in "$build" "$root"/build-*san; do
+    [[ ! -d $directory ]] || chown -R --reference="$root" "$directory"
+  done
+}
+
 passed=0
 failed=0
 skipped=0
@@ -21,6 +30,7 @@ finish() {
   local status=$?
   trap - EXIT
   progress_end
+  give_back
   # Whatever cut the run short must not look like a success.
   if ((status != 0 && failed == 0)); then failed=1; fi
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -38,7 +48,7 @@ count() {
   skipped=$((skipped + $(jq -s 'map(select(.result == "SKIP")) | length' "$log")))
   failed=$((failed + $(jq -s 'map(select(.result | IN("OK", "EXPECTEDFAIL", "SKIP") | not)) | length' "$log")))
   jq -r 'select(.result == "SKIP") | "skipped: \(.name): " +
-    ((.stdout // "") | rtrimstr("\n") | split("\n") | last // "no reason given")' "$log"
+    ((.stdout // "") | rtrimstr("\n") | split("\n") | last // "no reason given" | ltrimstr("skipped: "))' "$log"
   jq -r 'select(.result | IN("OK", "EXPECTEDFAIL", "SKIP") | not) | "FAILED: \(.name) (\(.result))\n" +
     (((.stdout // "") + (.stderr // "")) | rtrimstr("\n") | split("\n") | .[-40:] | map("    " + .) | join("\n"))' "$log"
 }
@@ -59,8 +69,6 @@ run_suite() {
     echo "FAILED: suite $suite: meson test ended with $status"
     tail -n 10 "$build/meson-logs/console-$suite.txt"
   fi
-  # The log is root's under sudo; the owner of the sources must be able to replace it.
-  if is_root && [[ $(stat -c %u "$root") -ne 0 ]]; then chown -R --reference="$root" "$build/meson-logs"; fi
 }
 
 has_tests() {

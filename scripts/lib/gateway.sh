@@ -51,8 +51,11 @@ agent_start() {
   wait_for 20 agent_ready || die 1 "the agent did not push its policy in 20 s"
   lab_alive agent || die 1 "the agent ended: $(tail -n 3 "$lab/log/agent.err")"
 }
-# Ready once its policy is in force on every core, which is what status answers 0 to.
-agent_ready() { sallyport status --stats "$stats" --socket "$agent_socket" >"$lab/log/status" 2>&1 || lab_dead agent; }
+# Ready once every core runs the agent's own revision.
+agent_ready() {
+  lab_dead agent || sallyport status --stats "$stats" --socket "$agent_socket" --format json 2>/dev/null |
+    jq -e '.agent.revision as $own | $own != null and (.cores | length > 0 and all(.revision == $own))' >/dev/null
+}
 
 # The floor: forwards every frame from one port to the other, decides nothing.
 testpmd_ready() { grep -q 'Press enter\|io packet forwarding' "$lab/log/testpmd.out" || lab_dead testpmd; }
