@@ -18,9 +18,10 @@ void add_policy_files(CLI::App& command, CliOptions& options) {
 }
 
 void add_format(CLI::App& command, CliOptions& options) {
-  command.add_option("--format", options.format, "text or json")
+  command.add_option("--format", options.format, "How to print the result")
       ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Format>{{"text", Format::text}, {"json", Format::json}}));
+          std::map<std::string, Format>{{"text", Format::text}, {"json", Format::json}}))
+      ->option_text("text|json");
 }
 
 void add_socket(CLI::App& command, CliOptions& options) {

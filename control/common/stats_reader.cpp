@@ -92,7 +92,8 @@ StatsReader::StatsReader(StatsReader&& other) noexcept
       data_(std::exchange(other.data_, nullptr)),
       size_(other.size_),
       device_(other.device_),
-      inode_(other.inode_) {}
+      inode_(other.inode_),
+      layout_(other.layout_) {}
 
 StatsReader::~StatsReader() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
@@ -107,21 +108,22 @@ std::expected<void, StatsError> StatsReader::read_layout() {
   if (header().version != kStatsVersion) {
     return std::unexpected(error(StatsFault::unsupported_version));
   }
-  counters_ = header().counters;
-  cores_ = header().cores;
-  core_offset_ = header().core_offset;
-  core_stride_ = header().core_stride;
-  if (counters_ > kMaxCounters) return bad("too many counters");
-  if (cores_ > kMaxCores) return bad("too many cores");
+  layout_.counters = header().counters;
+  layout_.cores = header().cores;
+  layout_.core_offset = header().core_offset;
+  layout_.core_stride = header().core_stride;
+  if (layout_.counters > kMaxCounters) return bad("too many counters");
+  if (layout_.cores > kMaxCores) return bad("too many cores");
   // With both counts bounded no sum below can wrap.
-  const size_t names_end = sizeof(StatsHeader) + counters_ * sizeof(StatsCounterInfo);
-  const size_t block_bytes = sizeof(StatsCore) + counters_ * sizeof(uint64_t);
-  if (core_offset_ < names_end) return bad("core blocks overlap the counter names");
-  if (core_stride_ < block_bytes) return bad("core blocks overlap");
-  if (core_offset_ % alignof(StatsCore) != 0 || core_stride_ % alignof(StatsCore) != 0) {
+  const size_t names_end = sizeof(StatsHeader) + layout_.counters * sizeof(StatsCounterInfo);
+  const size_t block_bytes = sizeof(StatsCore) + layout_.counters * sizeof(uint64_t);
+  if (layout_.core_offset < names_end) return bad("core blocks overlap the counter names");
+  if (layout_.core_stride < block_bytes) return bad("core blocks overlap");
+  if (layout_.core_offset % alignof(StatsCore) != 0 ||
+      layout_.core_stride % alignof(StatsCore) != 0) {
     return bad("core blocks are not aligned");
   }
-  if (core_offset_ + size_t{cores_} * core_stride_ > size_) {
+  if (layout_.core_offset + size_t{layout_.cores} * layout_.core_stride > size_) {
     return bad("core blocks reach beyond the end");
   }
   return {};
@@ -139,7 +141,7 @@ std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
   out.started_unix_ns = header().started_unix_ns;
   out.ended = header().ended.load(std::memory_order_acquire) != 0;
   const std::byte* infos = data_ + sizeof(StatsHeader);
-  for (uint32_t i = 0; i < counters_; ++i) {
+  for (uint32_t i = 0; i < layout_.counters; ++i) {
     StatsCounterInfo one;
     std::memcpy(&one, infos + i * sizeof one, sizeof one);
     out.counters.push_back({.family = printable(one.family),
@@ -147,13 +149,13 @@ std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
                             .help = printable(one.help),
                             .kind = one.kind});
   }
-  for (uint32_t i = 0; i < cores_; ++i) out.cores.push_back(read_core(i));
+  for (uint32_t i = 0; i < layout_.cores; ++i) out.cores.push_back(read_core(i));
   return out;
 }
 
 StatsCoreValues StatsReader::read_core(uint32_t index) const {
   // The writer placed these objects in the shared file; the mapping shows the same objects.
-  const std::byte* block = data_ + core_offset_ + size_t{index} * core_stride_;
+  const std::byte* block = data_ + layout_.core_offset + size_t{index} * layout_.core_stride;
   const auto& core = *reinterpret_cast<const StatsCore*>(block);
   const auto* values = reinterpret_cast<const std::atomic<uint64_t>*>(block + sizeof(StatsCore));
   StatsCoreValues out;
@@ -161,7 +163,7 @@ StatsCoreValues StatsReader::read_core(uint32_t index) const {
   out.heartbeat_unix_ns = core.heartbeat_unix_ns.load(std::memory_order_relaxed);
   out.revision = core.revision.load(std::memory_order_relaxed);
   out.generation = core.generation.load(std::memory_order_relaxed);
-  for (uint32_t i = 0; i < counters_; ++i) {
+  for (uint32_t i = 0; i < layout_.counters; ++i) {
     out.values.push_back(values[i].load(std::memory_order_relaxed));
   }
   return out;

@@ -69,6 +69,14 @@ class StatsReader {
   bool replaced() const;
 
  private:
+  /// Copied once when it is checked: a later change in the file cannot move a read.
+  struct Layout {
+    uint32_t counters = 0;
+    uint32_t cores = 0;
+    uint32_t core_offset = 0;
+    uint32_t core_stride = 0;
+  };
+
   StatsReader() = default;
   std::expected<void, StatsError> read_layout();
   StatsCoreValues read_core(uint32_t index) const;
@@ -81,11 +89,7 @@ class StatsReader {
   size_t size_ = 0;
   dev_t device_ = 0;
   ino_t inode_ = 0;
-  // Copied once when they are checked: a later change in the file cannot move a read.
-  uint32_t counters_ = 0;
-  uint32_t cores_ = 0;
-  uint32_t core_offset_ = 0;
-  uint32_t core_stride_ = 0;
+  Layout layout_;
 };
 
 /// Value of `key` in "key=value,other=value", or "".

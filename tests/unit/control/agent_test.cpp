@@ -36,7 +36,7 @@ class Node {
   void start_dataplane() { dataplane = std::make_unique<FakeDataplane>(dataplane_socket); }
 
   Json ask(const std::string& line) const {
-    return Json::parse(exchange(connect_stream(socket), line + "\n"));
+    return Json::parse(ask_line(connect_stream(socket), line + "\n"));
   }
   Json push(const std::string& text) const {
     Json source{{"name", "pushed.yaml"}, {"text", text}};

@@ -55,14 +55,14 @@ TEST_CASE("requests are answered in order, however they are cut") {
   const TempDir folder;
   const EchoServer server(folder / "s");
   const UniqueFd fd = connect_stream(folder / "s");
-  CHECK(exchange(fd, "one\n") == "got one");
-  CHECK(exchange(fd, "two\nthree\n") == "got two");
-  CHECK(exchange(fd, "") == "got three");
+  CHECK(ask_line(fd, "one\n") == "got one");
+  CHECK(ask_line(fd, "two\nthree\n") == "got two");
+  CHECK(ask_line(fd, "") == "got three");
   for (const char* piece : {"f", "o", "u"}) {
     REQUIRE(::send(fd.get(), piece, 1, 0) == 1);
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  CHECK(exchange(fd, "r\n") == "got four");
+  CHECK(ask_line(fd, "r\n") == "got four");
 }
 
 TEST_CASE("a last line without a newline counts when the client has finished") {
@@ -71,8 +71,8 @@ TEST_CASE("a last line without a newline counts when the client has finished") {
   const UniqueFd fd = connect_stream(folder / "s");
   REQUIRE(::send(fd.get(), "end", 3, 0) == 3);
   REQUIRE(::shutdown(fd.get(), SHUT_WR) == 0);
-  CHECK(exchange(fd, "") == "got end");
-  CHECK(exchange(fd, "").empty());
+  CHECK(ask_line(fd, "") == "got end");
+  CHECK(ask_line(fd, "").empty());
 }
 
 TEST_CASE("too large a request is refused and others go on") {
@@ -81,11 +81,11 @@ TEST_CASE("too large a request is refused and others go on") {
   const UniqueFd other = connect_stream(folder / "s");
   const UniqueFd fd = connect_stream(folder / "s");
   const char* refusal = R"({"ok":false,"error":"the request is over 1000 bytes"})";
-  CHECK(exchange(fd, std::string(1001, 'x')) == refusal);
-  CHECK(exchange(fd, "").empty());  // And closed.
-  CHECK(exchange(connect_stream(folder / "s"), std::string(1001, 'x') + "\n") == refusal);
-  CHECK(exchange(connect_stream(folder / "s"), std::string(1000, 'x') + "\n").size() == 1004);
-  CHECK(exchange(other, "still here\n") == "got still here");
+  CHECK(ask_line(fd, std::string(1001, 'x')) == refusal);
+  CHECK(ask_line(fd, "").empty());  // And closed.
+  CHECK(ask_line(connect_stream(folder / "s"), std::string(1001, 'x') + "\n") == refusal);
+  CHECK(ask_line(connect_stream(folder / "s"), std::string(1000, 'x') + "\n").size() == 1004);
+  CHECK(ask_line(other, "still here\n") == "got still here");
 }
 
 TEST_CASE("silent and half-sending clients lose their place, working ones do not") {
@@ -96,11 +96,11 @@ TEST_CASE("silent and half-sending clients lose their place, working ones do not
   REQUIRE(::send(slow.get(), "half", 4, 0) == 4);
   const UniqueFd held = connect_stream(folder / "s");
   REQUIRE(::send(held.get(), "hold\n", 5, 0) == 5);
-  CHECK(exchange(connect_stream(folder / "s"), "") ==
+  CHECK(ask_line(connect_stream(folder / "s"), "") ==
         R"({"ok":false,"error":"too many clients; try again in a moment"})");
-  CHECK(exchange(silent, "").empty());
-  CHECK(exchange(slow, "").empty());
-  CHECK(exchange(connect_stream(folder / "s"), "next\n") == "got next");
+  CHECK(ask_line(silent, "").empty());
+  CHECK(ask_line(slow, "").empty());
+  CHECK(ask_line(connect_stream(folder / "s"), "next\n") == "got next");
   char byte = 0;
   CHECK(::recv(held.get(), &byte, 1, MSG_DONTWAIT) == -1);  // Not closed: its answer is due.
 }

@@ -143,7 +143,7 @@ UniqueFd connect_stream(const std::filesystem::path& path) {
   return std::move(*fd);
 }
 
-std::string exchange(const UniqueFd& fd, std::string_view text) {
+std::string ask_line(const UniqueFd& fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t sent = ::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL);
     if (sent <= 0) break;  // Refused early: the answer says why.

@@ -68,7 +68,7 @@ class Process {
 /// A connected Unix stream socket; fails the test when it cannot be made.
 UniqueFd connect_stream(const std::filesystem::path& path);
 /// Sends `text`, then reads up to a newline or the end. "" when nothing comes.
-std::string exchange(const UniqueFd& fd, std::string_view text);
+std::string ask_line(const UniqueFd& fd, std::string_view text);
 
 /// One Allow rule for `name` in a policy called `policy`.
 std::string policy_yaml(std::string_view policy, std::string_view name);
