@@ -1,11 +1,14 @@
 #include "dataplane/io/eal.h"
 
+#include <bpf/libbpf.h>
 #include <net/if.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -123,6 +126,14 @@ std::string last_line(const std::string& text) {
                      end - (start == std::string::npos ? 0 : start + 1) + 1);
 }
 
+// AF_XDP's libraries lock memory for maps and packets, and talk of every fallback they try.
+void prepare_af_xdp() {
+  const rlimit unlimited{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);  // without the right to, the old limit stays
+  libbpf_set_print(nullptr);
+  libxdp_set_print(nullptr);
+}
+
 // Runs rte_eal_init() with its log kept aside: it is shown only when it explains a failure.
 std::string init(std::vector<std::string> args) {
   std::vector<char*> argv;
@@ -165,6 +176,7 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
                            std::to_string(options.total_mb) +
                            ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
+  prepare_af_xdp();
   if (std::string wrong = init(arguments(options, hugepages)); !wrong.empty()) {
     return std::unexpected(wrong);
   }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -231,7 +232,7 @@ void Gateway::run() {
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   launch();
-  spdlog::info(summary());
+  std::fprintf(stderr, "%s\n", summary().c_str());  // alone on its line: what waits for it greps
   serve_until_signalled();
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
