@@ -128,7 +128,16 @@ CoreCounters StatsSegment::counters(size_t index) noexcept {
   return CoreCounters(reinterpret_cast<std::atomic<uint64_t>*>(block + sizeof(StatsCore)));
 }
 
-uint64_t StatsSegment::total(size_t counter) const noexcept {
+std::optional<uint64_t> StatsSegment::find(std::string_view family,
+                                           std::string_view labels) const noexcept {
+  const auto* info = reinterpret_cast<const StatsCounterInfo*>(base_ + sizeof(StatsHeader));
+  size_t counter = 0;
+  while (counter < kAllCounters &&
+         (family != info[counter].family.data() || labels != info[counter].labels.data())) {
+    ++counter;
+  }
+  if (counter == kAllCounters) return std::nullopt;
+
   const auto* header = reinterpret_cast<const StatsHeader*>(base_);
   uint64_t sum = 0;
   for (size_t i = 0; i < header->cores; ++i) {

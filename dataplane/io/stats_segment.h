@@ -3,9 +3,10 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "dataplane/io/counters.h"
 #include "policy/runtime/stats_layout.h"
@@ -27,8 +28,8 @@ class StatsSegment {
 
   StatsCore& core(size_t index) noexcept;
   CoreCounters counters(size_t index) noexcept;
-  /// A counter's value over all cores.
-  uint64_t total(size_t counter) const noexcept;
+  /// A counter's value over all cores, by the names it has in the segment.
+  std::optional<uint64_t> find(std::string_view family, std::string_view labels) const noexcept;
 
  private:
   StatsSegment() = default;

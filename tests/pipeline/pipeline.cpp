@@ -1,0 +1,232 @@
+#include "tests/pipeline/pipeline.h"
+
+#include <rte_eal.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+
+#include <atomic>
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <stdexcept>
+
+#include "dataplane/io/policy_names.h"
+#include "dataplane/io/port.h"
+#include "dataplane/io/stats_segment.h"
+#include "dataplane/io/worker.h"
+#include "policy/compile/compile.h"
+
+namespace sallyport::test {
+namespace {
+
+constexpr unsigned kRingPackets = 1024;
+constexpr uint32_t kPackets = 8191;
+
+// Once a process: DPDK cannot be started twice.
+void start_eal() {
+  static const bool started = [] {
+    std::vector<std::string> text{"pipeline_test", "--no-huge", "-m",        "256",
+                                  "--no-pci",      "-l",        "0",         "--no-telemetry",
+                                  "--no-shconf",   "--iova-mode=va", "--log-level=error"};
+    std::vector<char*> argv;
+    for (std::string& arg : text) argv.push_back(arg.data());
+    return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
+  }();
+  if (!started) throw std::runtime_error("rte_eal_init failed");
+}
+
+std::unique_ptr<PolicyTable> table_of(std::string_view policy, unsigned workers) {
+  const std::vector<SourceFile> sources{{.name = "test.yaml", .text = std::string(policy)}};
+  const auto compiled = compile_policy(sources);
+  if (!compiled) throw std::runtime_error(to_string(compiled.error().front()));
+  return std::move(PolicyTable::load(compiled->image, workers).value());
+}
+
+class EventList final : public FlowEventSink {
+ public:
+  bool push(const FlowEvent& event) noexcept override {
+    events.push_back(event);
+    return true;
+  }
+  std::vector<FlowEvent> events;
+};
+
+/// One net_ring port: what the test puts into `rx` is received, what is transmitted lands in `tx`.
+struct RingPort {
+  std::vector<rte_ring*> rx;
+  std::vector<rte_ring*> tx;
+  std::unique_ptr<Port> port;
+
+  RingPort(const std::string& name, unsigned queues, rte_mempool* pool) {
+    for (unsigned i = 0; i < queues; ++i) {
+      const std::string suffix = "_" + name + std::to_string(i);
+      rx.push_back(rte_ring_create(("rx" + suffix).c_str(), kRingPackets, SOCKET_ID_ANY, 0));
+      tx.push_back(rte_ring_create(("tx" + suffix).c_str(), kRingPackets, SOCKET_ID_ANY, 0));
+    }
+    if (rte_eth_from_rings(name.c_str(), rx.data(), queues, tx.data(), queues, 0) < 0) {
+      throw std::runtime_error("rte_eth_from_rings failed");
+    }
+    auto started = Port::start("net_ring_" + name, {.queues = static_cast<uint16_t>(queues)}, pool);
+    if (!started) throw std::runtime_error(started.error());
+    port = std::make_unique<Port>(std::move(*started));
+  }
+  ~RingPort() {
+    port.reset();
+    for (rte_ring* ring : rx) rte_ring_free(ring);
+    for (rte_ring* ring : tx) rte_ring_free(ring);
+  }
+};
+
+}  // namespace
+
+struct Pipeline::Parts {
+  explicit Parts(const Options& options)
+      : pool(make_packet_pool(kPackets, 9000), rte_mempool_free),
+        handoff(options.workers),
+        policies(options.workers) {
+    if (!pool) throw std::runtime_error("no packet buffers");
+    ports.push_back(std::make_unique<RingPort>("inside", options.workers, pool.get()));
+    ports.push_back(std::make_unique<RingPort>("outside", options.workers, pool.get()));
+    std::vector<unsigned> cores;
+    for (unsigned i = 0; i < options.workers; ++i) cores.push_back(i);
+    stats = StatsSegment::create("", cores).value();
+    for (unsigned i = 0; i < options.workers; ++i) {
+      FlowStageOptions stage = options.stage;
+      stage.worker = i;
+      stage.core = i;
+      const PortPair pair{.inside = ports[0]->port->id(),
+                          .outside = ports[1]->port->id(),
+                          .queue = static_cast<uint16_t>(i)};
+      workers.push_back(std::make_unique<Worker>(stage, pair, Orientation::by_port, pool.get(),
+                                                 events, stats->core(i), stats->counters(i),
+                                                 Shared{policies, clock, handoff, stop}));
+      workers.back()->join();
+    }
+  }
+  ~Parts() {
+    for (auto& worker : workers) worker->leave();
+    workers.clear();
+  }
+
+  std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool;
+  std::vector<std::unique_ptr<RingPort>> ports;
+  Handoff handoff;
+  PolicySlot policies;
+  PolicyNames names;
+  Clock clock;
+  std::atomic<bool> stop{false};
+  std::unique_ptr<StatsSegment> stats;
+  EventList events;
+  std::vector<std::unique_ptr<Worker>> workers;
+  Now now{.ms = 1000, .unix_ns = 1'700'000'000'000'000'000};
+  size_t events_taken = 0;
+};
+
+Pipeline::Pipeline(std::string_view policy, Options options) {
+  start_eal();
+  options.stage.flow_capacity = std::min(options.stage.flow_capacity, 4096u);
+  parts_ = std::make_unique<Parts>(options);
+  if (!policy.empty()) push(policy);
+}
+
+Pipeline::~Pipeline() {
+  to_inside();
+  to_outside();
+}
+
+void Pipeline::push(std::string_view policy) {
+  const auto workers = static_cast<unsigned>(parts_->workers.size());
+  auto table = table_of(policy, workers);
+  parts_->names.add(parts_->policies.generation() + 1, *table);
+  parts_->policies.publish(std::move(table), std::chrono::milliseconds(0));
+  turn_all();
+}
+
+void Pipeline::turn_all() {
+  // Twice, so that what one worker hands to another is handled as well.
+  for (int i = 0; i < 2; ++i) {
+    for (auto& worker : parts_->workers) worker->turn(parts_->now);
+  }
+}
+
+void Pipeline::put(unsigned port, unsigned queue, const std::vector<Bytes>& frames) {
+  for (const Bytes& frame : frames) {
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(parts_->pool.get());
+    REQUIRE(mbuf != nullptr);
+    char* data = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.size()));
+    REQUIRE(data != nullptr);
+    std::memcpy(data, frame.data(), frame.size());
+    REQUIRE(rte_ring_enqueue(parts_->ports[port]->rx[queue], mbuf) == 0);
+  }
+  turn_all();
+}
+
+std::vector<Bytes> Pipeline::take(unsigned port) {
+  std::vector<Bytes> out;
+  for (rte_ring* ring : parts_->ports[port]->tx) {
+    void* packet = nullptr;
+    while (rte_ring_dequeue(ring, &packet) == 0) {
+      auto* mbuf = static_cast<rte_mbuf*>(packet);
+      const auto frame = frame_of(mbuf);
+      out.emplace_back(frame.begin(), frame.end());
+      rte_pktmbuf_free(mbuf);
+    }
+  }
+  return out;
+}
+
+Bytes Pipeline::payload_to_outside() {
+  Bytes out;
+  for (const Bytes& frame : to_outside()) append(out, payload_of(frame));
+  return out;
+}
+
+void Pipeline::sleep_ms(uint32_t ms) {
+  // In steps, as the sweep looks at a slice of the table each millisecond.
+  for (uint32_t step = 0; ms > 0; ms -= step) {
+    step = std::min(ms, 500u);
+    parts_->now.ms += step;
+    parts_->now.unix_ns += uint64_t{step} * 1'000'000;
+    turn_all();
+  }
+}
+
+uint64_t Pipeline::counter(std::string_view family, std::string_view labels) const {
+  const auto value = parts_->stats->find(family, labels);
+  INFO(family << "{" << labels << "}");
+  REQUIRE(value.has_value());
+  return *value;
+}
+
+std::vector<FlowEvent> Pipeline::events() {
+  const auto& all = parts_->events.events;
+  std::vector<FlowEvent> out(all.begin() + static_cast<std::ptrdiff_t>(parts_->events_taken),
+                             all.end());
+  parts_->events_taken = all.size();
+  return out;
+}
+
+std::string Pipeline::last_line(FlowEvent::Type type) {
+  const auto& all = parts_->events.events;
+  for (auto event = all.rbegin(); event != all.rend(); ++event) {
+    if (event->type == type) return to_eve(*event, parts_->names);
+  }
+  return "";
+}
+
+unsigned Pipeline::packets_in_use() const { return rte_mempool_in_use_count(parts_->pool.get()); }
+
+Packet decoded(const Bytes& frame) {
+  Packet packet;
+  REQUIRE(decode(frame, packet) == DecodeFault::none);
+  return packet;
+}
+
+Bytes payload_of(const Bytes& frame) {
+  const Packet packet = decoded(frame);
+  const auto from = frame.begin() + packet.payload_offset;
+  return {from, from + static_cast<std::ptrdiff_t>(packet.payload_bytes)};
+}
+
+}  // namespace sallyport::test

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/inspect/packet.h"
+#include "dataplane/io/flow_event.h"
+#include "dataplane/io/flow_stage.h"
+#include "tests/support/bytes.h"
+
+namespace sallyport::test {
+
+/// The real workers between two net_ring ports: a test puts frames in at one side and looks at
+/// what comes out at either. Time stands still until the test moves it.
+class Pipeline {
+ public:
+  struct Options {
+    unsigned workers = 1;
+    FlowStageOptions stage;
+  };
+
+  /// @param policy  YAML; empty: no policy is ever loaded.
+  explicit Pipeline(std::string_view policy) : Pipeline(policy, Options{}) {}
+  Pipeline(std::string_view policy, Options options);
+  ~Pipeline();
+
+  /// Puts one frame into a port and lets every worker turn. `queue`: the one RSS chose.
+  void from_inside(const Bytes& frame, unsigned queue = 0) { put(0, queue, {frame}); }
+  void from_outside(const Bytes& frame, unsigned queue = 0) { put(1, queue, {frame}); }
+  /// Several frames in one burst.
+  void burst_from_inside(const std::vector<Bytes>& frames) { put(0, 0, frames); }
+
+  /// Frames that left since the last call.
+  std::vector<Bytes> to_outside() { return take(1); }
+  std::vector<Bytes> to_inside() { return take(0); }
+  /// The TCP payload bytes among frames that left towards the outside, joined.
+  Bytes payload_to_outside();
+
+  void push(std::string_view policy);
+  void sleep_ms(uint32_t ms);
+
+  /// A counter summed over workers, by family and labels: ("sallyport_drops_total",
+  /// "reason=denied").
+  uint64_t counter(std::string_view family, std::string_view labels) const;
+  uint64_t drops(std::string_view reason) const {
+    return counter("sallyport_drops_total", "reason=" + std::string(reason));
+  }
+  /// Records since the last call.
+  std::vector<FlowEvent> events();
+  /// Buffers that are neither free nor in a test's hands: 0 when nothing is held or leaked.
+  unsigned packets_in_use() const;
+  /// As the log would have the newest event.
+  std::string last_line(FlowEvent::Type type);
+
+ private:
+  void put(unsigned port, unsigned queue, const std::vector<Bytes>& frames);
+  std::vector<Bytes> take(unsigned port);
+  void turn_all();
+
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+/// decode() of a frame that must decode.
+Packet decoded(const Bytes& frame);
+/// The TCP payload of a frame.
+Bytes payload_of(const Bytes& frame);
+
+}  // namespace sallyport::test
