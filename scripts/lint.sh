@@ -100,7 +100,7 @@ headers_to_compile() {
     jq -jr --arg header "$header" --arg root "$root/" --arg build "$build" '
       def near: ($header | split("/")) as $h | (.file | ltrimstr("../") | ltrimstr($root) | split("/")) as $f
         | [range(0; $h | length) | select($h[:. + 1] == $f[:. + 1])] | length;
-      max_by(near) | $header, "\u0000",
+      max_by([near, (.command | length)]) | $header, "\u0000",
       (.command | gsub(" -(o|MF|MQ) [^ ]+"; "") | gsub(" -(MD|c)( [^ ]+$)?"; "") | gsub("^ccache "; "")), "\u0000"
     ' "$build/compile_commands.json"
   done
@@ -110,7 +110,7 @@ compile_header() {
   local header=$1 command=$2 output
   # The source that lent its flags must not be compiled along.
   command=${command% *.cpp}
-  output=$(cd "$build" && $command -O0 -fsyntax-only -x c++ -include "$root/$header" /dev/null 2>&1) ||
+  output=$(cd "$build" && $command -I"$root" -fdiagnostics-color=never -fsyntax-only -x c++ -include "$root/$header" /dev/null 2>&1) ||
     printf '%s:1: does not compile on its own; include what it uses: %s\n' "$header" "$(grep -m1 error: <<<"$output")"
 }
 
@@ -119,13 +119,15 @@ compile_header() {
 tidy_file() {
   local file=$1 hash checks=() output
   [[ $file != tests/* ]] || checks=(--checks=-clang-analyzer-*)
+  # shellcheck disable=SC2091 # the command that jq prints is to be run
   hash=$(cd "$build" && { clang-tidy-19 --version; cat "$root/.clang-tidy"; echo "${checks[@]}"
     $(jq -r --arg file "$file" 'first(.[] | select(.file | endswith($file))) | .command
       | gsub(" -(o|MF|MQ) [^ ]+"; "") | gsub(" -MD"; "") | gsub("^ccache "; "") | sub(" -c "; " -E ")' \
       compile_commands.json); } 2>/dev/null | sha256sum | cut -c 1-32)
   [[ ! -e $build/lint-clean/$hash ]] || return 0
   if output=$(timeout 300 clang-tidy-19 --quiet -p "$build" "${checks[@]}" "$file" 2>&1); then
-    mkdir -p "$build/lint-clean" && touch "$build/lint-clean/$hash"
+    mkdir -p "$build/lint-clean"
+    touch "$build/lint-clean/$hash" || true
   else
     grep -E '(error|warning):' <<<"$output" | sed "s|^$root/||" || echo "$file:1: clang-tidy failed or took over 300 s"
   fi

@@ -14,18 +14,19 @@ namespace sallyport {
 /// has a counter of its own.
 enum class InspectFault : uint8_t {
   none,
-  tls_bad_record,            ///< Record type, version or length that RFC 8446 section 5.1 forbids.
-  tls_not_client_hello,      ///< A first handshake message that is no ClientHello.
-  tls_hello_too_long,        ///< ClientHello over kMaxHelloBytes.
-  tls_truncated,             ///< A length runs past the end of its enclosing block.
-  tls_trailing_bytes,        ///< Bytes remain after the last field.
-  tls_duplicate_extension,   ///< The same extension twice (RFC 8446 section 4.2).
-  tls_bad_server_name,       ///< Not exactly one host_name that is a host name (RFC 6066 section 3).
-  http_bad_request_line,     ///< RFC 9112 section 3.
-  http_bad_header,           ///< A header line RFC 9112 section 5 forbids: bare LF or CR, folding, space before ':'.
-  http_head_too_long,        ///< Request head over kMaxRequestHeadBytes.
-  http_bad_host,             ///< Host is missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
-  http_host_conflict,        ///< The absolute-form target and Host name different hosts.
+  tls_bad_record,           ///< Record type, version or length that RFC 8446 section 5.1 forbids.
+  tls_not_client_hello,     ///< A first handshake message that is no ClientHello.
+  tls_hello_too_long,       ///< Over kMaxHelloBytes, or over kMaxHelloExtensions.
+  tls_truncated,            ///< A length runs past its block, or the stream ends in the hello.
+  tls_trailing_bytes,       ///< Bytes behind the last field, or behind the hello in its record.
+  tls_duplicate_extension,  ///< The same extension twice (RFC 8446 section 4.2).
+  tls_bad_server_name,      ///< Not exactly one host_name that is a host name (RFC 6066 section 3).
+  http_bad_request_line,    ///< RFC 9112 section 3.
+  http_bad_header,          ///< Bare LF or CR, folding, space before ':', any other line RFC 9112
+                            ///< section 5 forbids; or the stream ends in the head.
+  http_head_too_long,       ///< Request head over kMaxRequestHeadBytes.
+  http_bad_host,            ///< Missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
+  http_host_conflict,       ///< The target and the Host field name different hosts.
   count_
 };
 
@@ -39,16 +40,18 @@ struct IdentifyScratch {
 
 struct Identified {
   enum class Status : uint8_t {
-    need_more,  ///< The bytes so far are a prefix of something; call again with at least need_bytes.
+    need_more,  ///< A prefix of something; call again with at least need_bytes.
     done,       ///< `app` and `name` are final.
     fault,      ///< `fault` says what is wrong.
   };
   Status status = Status::need_more;
   InspectFault fault = InspectFault::none;
-  Known app_known = Known::unknown;  ///< With done: present, or absent for an unknown protocol.
-  AppProtocol app{};                 ///< May already be present with need_more.
-  Known name_known = Known::unknown; ///< With done: present or absent.
-  uint32_t need_bytes = 0;           ///< With need_more: a length the prefix must reach first.
+  /// With done: present, or absent for an unknown protocol. With fault: present. With need_more it
+  /// may be present already.
+  Known app_known = Known::unknown;
+  AppProtocol app{};
+  Known name_known = Known::unknown;  ///< With done: present or absent.
+  uint32_t need_bytes = 0;            ///< With need_more: a length the prefix must reach first.
   HostName name;
 };
 

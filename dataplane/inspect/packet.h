@@ -50,15 +50,15 @@ struct Packet {
 
 enum class DecodeFault : uint8_t {
   none,
-  truncated_ethernet,    ///< Shorter than its Ethernet or VLAN header.
-  too_many_vlan_tags,    ///< More than two (IEEE 802.1ad).
-  unsupported_ethertype, ///< Neither IPv4, IPv6 nor ARP.
-  malformed_arp,         ///< Not RFC 826 over Ethernet and IPv4, or over 64 bytes long.
-  truncated_ip,          ///< Fewer bytes than the IP header or its total length says.
-  bad_ip_header,         ///< Version, header length or total length contradict each other.
-  bad_ip_checksum,       ///< IPv4 header checksum is wrong (RFC 791).
-  fragment,              ///< An IPv4 or IPv6 fragment; an atomic IPv6 fragment too.
-  source_route,          ///< IPv4 LSRR/SSRR option or IPv6 routing header type 0 (RFC 5095).
+  truncated_ethernet,     ///< Shorter than its Ethernet or VLAN header.
+  too_many_vlan_tags,     ///< More than two (IEEE 802.1ad).
+  unsupported_ethertype,  ///< Neither IPv4, IPv6 nor ARP.
+  malformed_arp,    ///< Not RFC 826 over Ethernet and IPv4, or over 64 bytes without its tags.
+  truncated_ip,     ///< Fewer bytes than the IP header or its total length says.
+  bad_ip_header,    ///< Version, lengths or options contradict each other; IPv4-mapped in IPv6.
+  bad_ip_checksum,  ///< IPv4 header checksum is wrong (RFC 791).
+  fragment,         ///< An IPv4 or IPv6 fragment; an atomic IPv6 fragment too.
+  source_route,     ///< IPv4 LSRR/SSRR; IPv6 routing type 0 (RFC 5095) or with segments left.
   bad_extension_header,  ///< IPv6 chain over 8 headers, cut, or ended by "no next header".
   truncated_l4,          ///< TCP, UDP or ICMP header does not fit.
   bad_tcp_header,        ///< Data offset below 5 or past the segment; or flags no stack sends.

@@ -33,7 +33,7 @@ struct StatsHeader {
   std::atomic<uint32_t> ended{0};  ///< Written by the data plane's control thread only.
   uint32_t reserved = 0;
 };
-static_assert(sizeof(StatsHeader) == 56);
+static_assert(sizeof(StatsHeader) == 48);
 
 struct StatsCounterInfo {
   std::array<char, 40> family{};  ///< Prometheus name: "sallyport_drops_total".

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace sallyport {
+
+/// What every subcommand exits with.
+enum Exit : int {
+  kExitGood = 0,
+  kExitNo = 1,        ///< The answer is no: errors in the policy, a refused push, a stalled core.
+  kExitBadInput = 2,  ///< Usage, a file that cannot be read, a daemon that cannot be asked.
+};
+
+enum class Format { text, json };
+
+/// All subcommands' options; each reads the ones it has on its command line.
+struct CliOptions {
+  std::vector<std::filesystem::path> policy;
+  std::filesystem::path output;
+  std::filesystem::path control_socket = "/run/sallyport/control.sock";
+  std::filesystem::path stats = "/run/sallyport/stats";
+  std::filesystem::path pcap;
+  std::string flows = "-";
+  std::filesystem::path write_pcap;
+  std::string checksums;
+  Format format = Format::text;
+  bool all = false;
+};
+
+int run_policy_check(const CliOptions& options);
+int run_policy_compile(const CliOptions& options);
+int run_push(const CliOptions& options);
+int run_status(const CliOptions& options);
+int run_drops(const CliOptions& options);
+int run_counters(const CliOptions& options);
+/// Becomes `sallyport-dataplane replay`; returns only when it cannot.
+int run_replay(const CliOptions& options);
+
+/// "sallyport: error: …" on standard error.
+void print_error(const std::string& what);
+
+}  // namespace sallyport

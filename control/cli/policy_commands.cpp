@@ -1,0 +1,99 @@
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "control/cli/commands.h"
+#include "control/cli/policy_input.h"
+#include "control/cli/text_table.h"
+#include "control/common/json_text.h"
+#include "control/common/system.h"
+
+namespace sallyport {
+namespace {
+
+std::string summary(const CompiledPolicy& policy) {
+  return fmt::format(
+      "{}, {}, {}, revision {}, image {}", count_text(policy.documents, "policy", "policies"),
+      count_text(policy.rules, "rule", "rules"), count_text(policy.names, "name", "names"),
+      revision_text(policy.revision), bytes_text(policy.image.size()));
+}
+
+Json summary_json(const CompiledPolicy& policy) {
+  return {{"ok", true},
+          {"policies", policy.documents},
+          {"rules", policy.rules},
+          {"names", policy.names},
+          {"revision", revision_text(policy.revision)},
+          {"image_bytes", policy.image.size()}};
+}
+
+/// Straight into a pipe or a device; any other file is replaced whole or not at all.
+std::expected<void, std::string> write_image(const std::filesystem::path& path,
+                                             const std::vector<uint8_t>& image) {
+  std::error_code ignored;
+  const auto type = std::filesystem::status(path, ignored).type();
+  const bool in_place = path == "-" || (type != std::filesystem::file_type::not_found &&
+                                        type != std::filesystem::file_type::regular);
+  if (!in_place) return write_file_atomically(path, image, 0644);
+  const UniqueFd opened(path == "-" ? ::dup(STDOUT_FILENO)
+                                    : ::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  const int error = opened ? write_all(opened.get(), image) : errno;
+  if (error == 0) return {};
+  return std::unexpected("cannot write " + path.string() + ": " + errno_text(error));
+}
+
+}  // namespace
+
+std::expected<std::vector<SourceFile>, PolicyFailure> read_policy(const CliOptions& options) {
+  auto sources = read_sources(options.policy);
+  if (sources) return std::move(*sources);
+  return std::unexpected(
+      PolicyFailure{.status = kExitBadInput, .diagnostics = std::move(sources.error())});
+}
+
+std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options) {
+  auto sources = read_policy(options);
+  if (!sources) return std::unexpected(std::move(sources.error()));
+  auto policy = compile_policy(*sources);
+  if (policy) return std::move(*policy);
+  return std::unexpected(
+      PolicyFailure{.status = kExitNo, .diagnostics = std::move(policy.error())});
+}
+
+int report_failure(const PolicyFailure& failure, Format format) {
+  if (format == Format::json) {
+    fmt::print("{}\n",
+               dump({{"ok", false}, {"diagnostics", diagnostics_json(failure.diagnostics)}}));
+    return failure.status;
+  }
+  for (const Diagnostic& one : failure.diagnostics) fmt::print(stderr, "{}\n", to_string(one));
+  return failure.status;
+}
+
+int run_policy_check(const CliOptions& options) {
+  const auto policy = compile_files(options);
+  if (!policy) return report_failure(policy.error(), options.format);
+  if (options.format == Format::json) {
+    fmt::print("{}\n", dump(summary_json(*policy)));
+  } else {
+    fmt::print("ok: {}\n", summary(*policy));
+  }
+  return kExitGood;
+}
+
+int run_policy_compile(const CliOptions& options) {
+  const auto policy = compile_files(options);
+  if (!policy) return report_failure(policy.error(), Format::text);
+  if (const auto written = write_image(options.output, policy->image); !written) {
+    print_error(written.error());
+    return kExitBadInput;
+  }
+  // On standard error: standard output may be the image.
+  fmt::print(stderr, "wrote {}: {}\n", options.output.string(), summary(*policy));
+  return kExitGood;
+}
+
+}  // namespace sallyport

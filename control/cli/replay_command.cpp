@@ -1,0 +1,105 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "control/cli/commands.h"
+#include "control/cli/policy_input.h"
+#include "control/common/system.h"
+#include "policy/runtime/frames.h"
+
+namespace sallyport {
+namespace {
+
+constexpr const char* kProgram = "sallyport-dataplane";
+
+/// Why `path` cannot be read as a capture, or "".
+std::string input_problem(const std::filesystem::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return "cannot read the capture " + path.string() + ": " + errno_text(errno);
+  struct stat info{};
+  if (::fstat(fd.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
+    return "cannot read the capture " + path.string() + ": it is a folder";
+  }
+  return "";
+}
+
+/// Why `path` cannot be written, or would destroy the capture that is read; otherwise "".
+std::string output_problem(const char* option, const std::filesystem::path& path,
+                           const std::filesystem::path& input) {
+  const std::string start = std::string("cannot write ") + option + " " + path.string() + ": ";
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return start + "it is a folder";
+  if (std::filesystem::exists(path, ignored)) {
+    if (std::filesystem::equivalent(path, input, ignored)) {
+      return start + "it is the capture that is read";
+    }
+    return ::access(path.c_str(), W_OK) == 0 ? "" : start + errno_text(errno);
+  }
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  if (::access(folder.c_str(), W_OK | X_OK) == 0) return "";
+  return start + "folder " + folder.string() + ": " + errno_text(errno);
+}
+
+std::string find_problem(const CliOptions& options) {
+  std::string problem = input_problem(options.pcap);
+  if (problem.empty() && options.flows != "-") {
+    problem = output_problem("--out", options.flows, options.pcap);
+  }
+  if (problem.empty() && !options.write_pcap.empty()) {
+    problem = output_problem("--write-pcap", options.write_pcap, options.pcap);
+  }
+  return problem;
+}
+
+/// The data plane of the same build stands beside this program; else the one that $PATH finds.
+std::string find_program() {
+  std::error_code ignored;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const auto beside = self.parent_path() / kProgram;
+  return ::access(beside.c_str(), X_OK) == 0 ? beside.string() : kProgram;
+}
+
+std::vector<std::string> replay_arguments(const CliOptions& options, int image_fd) {
+  std::vector<std::string> arguments{kProgram,     "replay",
+                                     "--image-fd", std::to_string(image_fd),
+                                     "--pcap",     options.pcap.string(),
+                                     "--out",      options.flows};
+  if (!options.write_pcap.empty()) {
+    arguments.insert(arguments.end(), {"--write-pcap", options.write_pcap.string()});
+  }
+  if (!options.checksums.empty()) {
+    arguments.insert(arguments.end(), {"--checksums", options.checksums});
+  }
+  return arguments;
+}
+
+}  // namespace
+
+int run_replay(const CliOptions& options) {
+  if (const std::string problem = find_problem(options); !problem.empty()) {
+    print_error(problem);
+    return kExitBadInput;
+  }
+  const auto policy = compile_files(options);
+  if (!policy) return report_failure(policy.error(), Format::text);
+  const auto image = make_sealed_memfd(policy->image);
+  // The one descriptor that is to survive the exec.
+  if (!image || ::fcntl(*image, F_SETFD, 0) != 0) {
+    print_error("cannot hand over the policy: " + errno_text(image ? errno : image.error()));
+    return kExitBadInput;
+  }
+  std::vector<std::string> arguments = replay_arguments(options, *image);
+  std::vector<char*> pointers;
+  for (std::string& one : arguments) pointers.push_back(one.data());
+  pointers.push_back(nullptr);
+  const std::string program = find_program();
+  ::execvp(program.c_str(), pointers.data());
+  print_error("cannot run " + program + ": " + errno_text(errno) +
+              "; install it beside sallyport or on $PATH");
+  return kExitBadInput;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,198 @@
+#include "control/common/stats_reader.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "control/common/system.h"
+#include "policy/runtime/frames.h"
+
+namespace sallyport {
+namespace {
+
+constexpr uint32_t kMaxCounters = 65536;
+constexpr size_t kMaxSegmentBytes = size_t{1} << 30;
+
+/// Text up to the first NUL, with bytes that could move a terminal's cursor made harmless.
+template <size_t kSize>
+std::string printable(const std::array<char, kSize>& bytes) {
+  std::string text(bytes.begin(), std::find(bytes.begin(), bytes.end(), '\0'));
+  std::replace_if(
+      text.begin(), text.end(), [](char byte) { return byte < 0x20 || byte > 0x7e; }, '?');
+  return text;
+}
+
+const char* describe(StatsFault fault) {
+  switch (fault) {
+    case StatsFault::missing:
+      return "does not exist: no data plane has started here; start sallyport-dataplane, or give "
+             "its paths.stats with --stats";
+    case StatsFault::unreadable:
+      return "cannot be read";
+    case StatsFault::not_a_file:
+      return "is not a regular file; give the data plane's paths.stats with --stats";
+    case StatsFault::too_short:
+      return "is too short to be a stats segment";
+    case StatsFault::bad_magic:
+      return "is not a stats segment; give the data plane's paths.stats with --stats";
+    case StatsFault::unsupported_version:
+      return "was written by another version of sallyport-dataplane; use the sallyport of that "
+             "version";
+    case StatsFault::bad_layout:
+      return "is damaged: its counts do not fit in its size; restart sallyport-dataplane";
+    case StatsFault::shrunk:
+      return "was cut while it was read; restart sallyport-dataplane";
+  }
+  return "cannot be read";
+}
+
+}  // namespace
+
+std::expected<StatsReader, StatsError> StatsReader::open(const std::filesystem::path& path) {
+  StatsReader reader;
+  reader.path_ = path;
+  // O_NONBLOCK: opening a FIFO by mistake must not hang.
+  reader.fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (reader.fd_ < 0) {
+    const auto fault = errno == ENOENT ? StatsFault::missing : StatsFault::unreadable;
+    return std::unexpected(
+        reader.error(fault, fault == StatsFault::missing ? "" : errno_text(errno)));
+  }
+  struct stat info{};
+  if (::fstat(reader.fd_, &info) != 0) {
+    return std::unexpected(reader.error(StatsFault::unreadable, errno_text(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) return std::unexpected(reader.error(StatsFault::not_a_file));
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size < sizeof(StatsHeader)) return std::unexpected(reader.error(StatsFault::too_short));
+  if (size > kMaxSegmentBytes) {
+    return std::unexpected(reader.error(StatsFault::bad_layout, "it is over 1 GiB"));
+  }
+  void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, reader.fd_, 0);
+  if (mapped == MAP_FAILED) {
+    return std::unexpected(reader.error(StatsFault::unreadable, errno_text(errno)));
+  }
+  reader.data_ = static_cast<const std::byte*>(mapped);
+  reader.size_ = size;
+  reader.device_ = info.st_dev;
+  reader.inode_ = info.st_ino;
+  if (auto checked = reader.read_layout(); !checked) return std::unexpected(checked.error());
+  return reader;
+}
+
+StatsReader::StatsReader(StatsReader&& other) noexcept
+    : path_(std::move(other.path_)),
+      fd_(std::exchange(other.fd_, -1)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(other.size_),
+      device_(other.device_),
+      inode_(other.inode_) {}
+
+StatsReader::~StatsReader() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) ::close(fd_);
+}
+
+std::expected<void, StatsError> StatsReader::read_layout() {
+  const auto bad = [this](const char* flaw) {
+    return std::unexpected(error(StatsFault::bad_layout, flaw));
+  };
+  if (header().magic != kStatsMagic) return std::unexpected(error(StatsFault::bad_magic));
+  if (header().version != kStatsVersion) {
+    return std::unexpected(error(StatsFault::unsupported_version));
+  }
+  counters_ = header().counters;
+  cores_ = header().cores;
+  core_offset_ = header().core_offset;
+  core_stride_ = header().core_stride;
+  if (counters_ > kMaxCounters) return bad("too many counters");
+  if (cores_ > kMaxCores) return bad("too many cores");
+  // With both counts bounded no sum below can wrap.
+  const size_t names_end = sizeof(StatsHeader) + counters_ * sizeof(StatsCounterInfo);
+  const size_t block_bytes = sizeof(StatsCore) + counters_ * sizeof(uint64_t);
+  if (core_offset_ < names_end) return bad("core blocks overlap the counter names");
+  if (core_stride_ < block_bytes) return bad("core blocks overlap");
+  if (core_offset_ % alignof(StatsCore) != 0 || core_stride_ % alignof(StatsCore) != 0) {
+    return bad("core blocks are not aligned");
+  }
+  if (core_offset_ + size_t{cores_} * core_stride_ > size_) {
+    return bad("core blocks reach beyond the end");
+  }
+  return {};
+}
+
+std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
+  // A page behind a file's end faults when it is touched. The data plane never shrinks a segment;
+  // something else might have.
+  struct stat info{};
+  if (::fstat(fd_, &info) != 0 || static_cast<size_t>(info.st_size) < size_) {
+    return std::unexpected(error(StatsFault::shrunk));
+  }
+  StatsSnapshot out;
+  out.pid = header().pid;
+  out.started_unix_ns = header().started_unix_ns;
+  out.ended = header().ended.load(std::memory_order_acquire) != 0;
+  const std::byte* infos = data_ + sizeof(StatsHeader);
+  for (uint32_t i = 0; i < counters_; ++i) {
+    StatsCounterInfo one;
+    std::memcpy(&one, infos + i * sizeof one, sizeof one);
+    out.counters.push_back({.family = printable(one.family),
+                            .labels = printable(one.labels),
+                            .help = printable(one.help),
+                            .kind = one.kind});
+  }
+  for (uint32_t i = 0; i < cores_; ++i) out.cores.push_back(read_core(i));
+  return out;
+}
+
+StatsCoreValues StatsReader::read_core(uint32_t index) const {
+  // The writer placed these objects in the shared file; the mapping shows the same objects.
+  const std::byte* block = data_ + core_offset_ + size_t{index} * core_stride_;
+  const auto& core = *reinterpret_cast<const StatsCore*>(block);
+  const auto* values = reinterpret_cast<const std::atomic<uint64_t>*>(block + sizeof(StatsCore));
+  StatsCoreValues out;
+  out.core = core.core;
+  out.heartbeat_unix_ns = core.heartbeat_unix_ns.load(std::memory_order_relaxed);
+  out.revision = core.revision.load(std::memory_order_relaxed);
+  out.generation = core.generation.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < counters_; ++i) {
+    out.values.push_back(values[i].load(std::memory_order_relaxed));
+  }
+  return out;
+}
+
+bool StatsReader::replaced() const {
+  struct stat info{};
+  if (::stat(path_.c_str(), &info) != 0) return true;
+  return info.st_dev != device_ || info.st_ino != inode_;
+}
+
+StatsError StatsReader::error(StatsFault fault, const std::string& detail) const {
+  std::string text = "stats segment " + path_.string() + " " + describe(fault);
+  if (!detail.empty()) text += " (" + detail + ")";
+  return {.fault = fault, .text = std::move(text)};
+}
+
+const StatsHeader& StatsReader::header() const noexcept {
+  return *reinterpret_cast<const StatsHeader*>(data_);
+}
+
+std::string label_value(const std::string& labels, const std::string& key) {
+  const std::string wanted = key + "=";
+  size_t start = 0;
+  while (start < labels.size()) {
+    const size_t end = std::min(labels.find(',', start), labels.size());
+    const std::string pair = labels.substr(start, end - start);
+    if (pair.starts_with(wanted)) return pair.substr(wanted.size());
+    start = end + 1;
+  }
+  return "";
+}
+
+}  // namespace sallyport

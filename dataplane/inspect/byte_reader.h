@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace sallyport {
+
+/// Reads big-endian fields from borrowed bytes and cannot read past their end.
+///
+/// The first read that does not fit fails the reader: it and every later read give zero or an
+/// empty view, and ok() stays false. A parser reads straight down and checks ok() once, and
+/// `while (!in.empty())` always ends.
+class ByteReader {
+ public:
+  explicit ByteReader(std::span<const uint8_t> bytes) noexcept : rest_(bytes) {}
+
+  bool ok() const noexcept { return ok_; }
+  bool empty() const noexcept { return rest_.empty(); }
+
+  std::span<const uint8_t> bytes(size_t count) noexcept {
+    if (count > rest_.size()) {
+      ok_ = false;
+      rest_ = {};
+      return {};
+    }
+    const auto taken = rest_.first(count);
+    rest_ = rest_.subspan(count);
+    return taken;
+  }
+
+  uint8_t u8() noexcept { return static_cast<uint8_t>(big_endian(1)); }
+  uint16_t u16() noexcept { return static_cast<uint16_t>(big_endian(2)); }
+
+  /// A nested reader over the block whose length comes first, in 1 or 2 bytes.
+  ByteReader block8() noexcept { return nested(u8()); }
+  ByteReader block16() noexcept { return nested(u16()); }
+
+  /// Everything not read yet.
+  std::span<const uint8_t> rest() const noexcept { return rest_; }
+
+ private:
+  uint32_t big_endian(size_t width) noexcept {
+    uint32_t value = 0;
+    for (const uint8_t byte : bytes(width)) value = value << 8 | byte;
+    return value;
+  }
+
+  ByteReader nested(size_t length) noexcept {
+    ByteReader inner(bytes(length));
+    inner.ok_ = ok_;
+    return inner;
+  }
+
+  std::span<const uint8_t> rest_;
+  bool ok_ = true;
+};
+
+}  // namespace sallyport

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sallyport {
+
+/// Why a packet that decoded well went no further. Each is a counter (`sallyport_drops_total`);
+/// the faults of DecodeFault count beside them under their own names.
+enum class DropReason : uint8_t {
+  denied,
+  inbound,
+  icmp_unrelated,
+  midstream,
+  syn_with_data,
+  no_ack_flag,
+  before_handshake,
+  unsent_ack,
+  urgent_data,
+  bad_l4_checksum,
+  out_of_window,
+  duplicate_of_held,
+  retransmission_differs,
+  held_after_denial,
+  held_at_flow_end,
+  flow_table_full,
+  handoff_ring_full,
+  no_transmit_buffer,
+  transmit_queue_full,
+  many_segments,
+  count_
+};
+
+struct DropReasonInfo {
+  DropReason id;
+  std::string_view name;
+  std::string_view help;
+};
+
+inline constexpr size_t kDropReasons = static_cast<size_t>(DropReason::count_);
+
+/// One line a reason, in enum order: the stats segment, `sallyport drops` and the tests read this.
+inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
+    {DropReason::denied, "denied", "Packets of flows the policy denies."},
+    {DropReason::inbound, "inbound", "First packets of flows opened from outside."},
+    {DropReason::icmp_unrelated, "icmp_unrelated", "ICMP errors that quote no allowed flow."},
+    {DropReason::midstream, "midstream", "TCP packets of a flow whose SYN was never seen."},
+    {DropReason::syn_with_data, "syn_with_data", "SYNs that carry data: it could not be held."},
+    {DropReason::no_ack_flag, "no_ack_flag", "Client data without ACK, which no server takes."},
+    {DropReason::before_handshake, "before_handshake", "Client data before the server's SYN-ACK."},
+    {DropReason::unsent_ack, "unsent_ack", "Client data that acknowledges bytes never sent."},
+    {DropReason::urgent_data, "urgent_data", "Urgent client data while the flow is inspected."},
+    {DropReason::bad_l4_checksum, "bad_l4_checksum", "Client data whose TCP checksum is wrong."},
+    {DropReason::out_of_window, "out_of_window", "Client data outside the inspected window."},
+    {DropReason::duplicate_of_held, "duplicate_of_held", "Retransmissions of bytes that are held."},
+    {DropReason::retransmission_differs, "retransmission_differs",
+     "Retransmissions that differ from the bytes inspected."},
+    {DropReason::held_after_denial, "held_after_denial", "Held packets of flows then denied."},
+    {DropReason::held_at_flow_end, "held_at_flow_end", "Packets still held when their flow ended."},
+    {DropReason::flow_table_full, "flow_table_full", "First packets with no room for a flow."},
+    {DropReason::handoff_ring_full, "handoff_ring_full", "Packets the owner core could not take."},
+    {DropReason::no_transmit_buffer, "no_transmit_buffer", "Replies for want of a packet buffer."},
+    {DropReason::transmit_queue_full, "transmit_queue_full", "Packets the port did not accept."},
+    {DropReason::many_segments, "many_segments", "Frames larger than one packet buffer."},
+}};
+
+consteval bool drop_reasons_in_order() {
+  for (size_t i = 0; i < kDropReasons; ++i) {
+    if (kDropReasonInfo[i].id != static_cast<DropReason>(i)) return false;
+  }
+  return true;
+}
+static_assert(drop_reasons_in_order(), "kDropReasonInfo must follow enum DropReason");
+
+}  // namespace sallyport

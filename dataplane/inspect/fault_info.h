@@ -1,0 +1,100 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+#include "dataplane/inspect/identify.h"
+#include "dataplane/inspect/packet.h"
+
+namespace sallyport {
+
+/// What a fault is called in counters, logs and documents, and one sentence for their readers.
+template <typename Fault>
+struct FaultInfo {
+  Fault id;
+  std::string_view name;
+  std::string_view help;
+};
+
+template <typename Fault>
+using FaultTable = std::array<FaultInfo<Fault>, static_cast<size_t>(Fault::count_)>;
+
+inline constexpr FaultTable<DecodeFault> kDecodeFaultInfo{{
+    {DecodeFault::none, "none", "The packet was decoded."},
+    {DecodeFault::truncated_ethernet, "truncated_ethernet",
+     "The frame is shorter than its Ethernet or VLAN header."},
+    {DecodeFault::too_many_vlan_tags, "too_many_vlan_tags",
+     "The frame carries more than two VLAN tags."},
+    {DecodeFault::unsupported_ethertype, "unsupported_ethertype",
+     "The frame is neither IPv4, IPv6 nor ARP."},
+    {DecodeFault::malformed_arp, "malformed_arp",
+     "The ARP frame is no plain request or reply for IPv4 over Ethernet."},
+    {DecodeFault::truncated_ip, "truncated_ip",
+     "The frame has fewer bytes than its IP header says."},
+    {DecodeFault::bad_ip_header, "bad_ip_header",
+     "The IP header contradicts itself or names an IPv4-mapped address."},
+    {DecodeFault::bad_ip_checksum, "bad_ip_checksum", "The IPv4 header checksum is wrong."},
+    {DecodeFault::fragment, "fragment", "The packet is an IP fragment."},
+    {DecodeFault::source_route, "source_route",
+     "The packet carries a source route, which could lead past the judged address."},
+    {DecodeFault::bad_extension_header, "bad_extension_header",
+     "The IPv6 extension headers are cut, over eight, misplaced or lead nowhere."},
+    {DecodeFault::truncated_l4, "truncated_l4",
+     "The packet is shorter than its TCP, UDP or ICMP header."},
+    {DecodeFault::bad_tcp_header, "bad_tcp_header",
+     "The TCP data offset is impossible, or no stack sends such flags."},
+    {DecodeFault::bad_udp_length, "bad_udp_length", "The UDP length is not the IP payload's."},
+    {DecodeFault::land, "land", "Source and destination are the same address and port."},
+}};
+
+inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
+    {InspectFault::none, "none", "The first bytes were well-formed."},
+    {InspectFault::tls_bad_record, "tls_bad_record",
+     "A TLS record before the ClientHello's end has a forbidden type, version or length."},
+    {InspectFault::tls_not_client_hello, "tls_not_client_hello",
+     "The first TLS handshake message is no ClientHello."},
+    {InspectFault::tls_hello_too_long, "tls_hello_too_long",
+     "The ClientHello is over 32 KiB or has over 64 extensions."},
+    {InspectFault::tls_truncated, "tls_truncated",
+     "A length in the ClientHello runs past its block, or the stream ends inside it."},
+    {InspectFault::tls_trailing_bytes, "tls_trailing_bytes",
+     "Bytes stand behind the last field of the ClientHello."},
+    {InspectFault::tls_duplicate_extension, "tls_duplicate_extension",
+     "The ClientHello carries an extension twice."},
+    {InspectFault::tls_bad_server_name, "tls_bad_server_name",
+     "The TLS server name is not exactly one host name."},
+    {InspectFault::http_bad_request_line, "http_bad_request_line",
+     "The HTTP/1 request line breaks RFC 9112."},
+    {InspectFault::http_bad_header, "http_bad_header",
+     "An HTTP/1 header line breaks RFC 9112, or the stream ends before the head does."},
+    {InspectFault::http_head_too_long, "http_head_too_long", "The HTTP/1 head is over 32 KiB."},
+    {InspectFault::http_bad_host, "http_bad_host",
+     "The HTTP/1 Host field is missing, doubled or no host name."},
+    {InspectFault::http_host_conflict, "http_host_conflict",
+     "The HTTP/1 request target and the Host field name different hosts."},
+}};
+
+/// Each row stands at its enum value, and fits the counters' stats segment (stats_layout.h).
+template <typename Fault>
+consteval bool is_fault_table(const FaultTable<Fault>& table) {
+  constexpr size_t kMaxNameBytes = 40;
+  constexpr size_t kMaxHelpBytes = 123;
+  for (size_t i = 0; i < table.size(); ++i) {
+    if (table[i].id != static_cast<Fault>(i) || table[i].name.empty()) return false;
+    if (table[i].name.size() > kMaxNameBytes || table[i].help.size() > kMaxHelpBytes) return false;
+  }
+  return true;
+}
+static_assert(is_fault_table(kDecodeFaultInfo), "kDecodeFaultInfo must follow enum DecodeFault");
+static_assert(is_fault_table(kInspectFaultInfo), "kInspectFaultInfo must follow enum InspectFault");
+
+/// The snake_case name. `fault` must be below count_.
+constexpr std::string_view to_string(DecodeFault fault) noexcept {
+  return kDecodeFaultInfo[static_cast<size_t>(fault)].name;
+}
+constexpr std::string_view to_string(InspectFault fault) noexcept {
+  return kInspectFaultInfo[static_cast<size_t>(fault)].name;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,87 @@
+#include "dataplane/inspect/identify.h"
+
+#include "dataplane/inspect/http_request.h"
+#include "dataplane/inspect/tls_client_hello.h"
+#include "dataplane/inspect/tls_record.h"
+
+namespace sallyport {
+namespace {
+
+using Status = Identified::Status;
+
+void set_fault(InspectFault fault, Identified& out) noexcept {
+  out.status = Status::fault;
+  out.fault = fault;
+  out.name.clear();  // a hello may have named a host before its fault
+}
+
+void set_app(AppProtocol app, Identified& out) noexcept {
+  out.app_known = Known::present;
+  out.app = app;
+}
+
+// None of AppProtocol: nothing in it names a host.
+void set_absent(Identified& out) noexcept {
+  out.status = Status::done;
+  out.app_known = Known::absent;
+  out.name_known = Known::absent;
+}
+
+void set_named(Identified& out) noexcept {
+  out.status = Status::done;
+  out.name_known = out.name.empty() ? Known::absent : Known::present;
+}
+
+void need(size_t bytes, Identified& out) noexcept {
+  out.status = Status::need_more;
+  out.need_bytes = static_cast<uint32_t>(bytes);
+}
+
+void identify_tls(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
+                  Identified& out) noexcept {
+  set_app(AppProtocol::tls, out);
+  const FramedHello hello = frame_client_hello(prefix, scratch);
+  if (hello.status == Status::fault) return set_fault(hello.fault, out);
+  if (hello.status == Status::need_more) {
+    if (ended) return set_fault(InspectFault::tls_truncated, out);
+    return need(hello.need_bytes, out);
+  }
+  const InspectFault fault = parse_client_hello(hello.body, out.name);
+  if (fault != InspectFault::none) return set_fault(fault, out);
+  set_named(out);
+}
+
+void identify_http(std::span<const uint8_t> prefix, bool ended, Identified& out) noexcept {
+  const HttpHead head = parse_http_head(prefix, out.name);
+  if (head.is_http) set_app(AppProtocol::http, out);
+  switch (head.status) {
+    case HttpHead::Status::not_http:
+      return set_absent(out);
+    case HttpHead::Status::fault:
+      set_app(AppProtocol::http, out);
+      return set_fault(head.fault, out);
+    case HttpHead::Status::done:
+      return set_named(out);
+    case HttpHead::Status::need_more:
+      if (!ended) return need(prefix.size() + 1, out);
+      if (head.is_http) return set_fault(InspectFault::http_bad_header, out);
+      return set_absent(out);
+  }
+}
+
+}  // namespace
+
+void identify(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
+              Identified& out) noexcept {
+  out = Identified{};
+  if (starts_like_tls(prefix)) return identify_tls(prefix, ended, scratch, out);
+  constexpr uint8_t kTlsHandshake = 22;
+  const bool maybe_tls = prefix.size() == 1 && prefix[0] == kTlsHandshake;
+  if (maybe_tls || prefix.empty()) {
+    if (ended) return set_absent(out);
+    return need(prefix.size() + 1, out);
+  }
+  identify_http(prefix, ended, out);
+}
+
+}  // namespace sallyport

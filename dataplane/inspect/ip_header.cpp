@@ -1,0 +1,191 @@
+#include "dataplane/inspect/ip_header.h"
+
+#include "dataplane/inspect/big_endian.h"
+#include "dataplane/inspect/byte_reader.h"
+#include "dataplane/inspect/checksum.h"
+#include "policy/runtime/facts.h"
+
+namespace sallyport {
+namespace {
+
+constexpr size_t kIpv4Bytes = 20;
+constexpr size_t kIpv6Bytes = 40;
+constexpr size_t kQuotedL4Bytes =
+    8;  // RFC 792: "the first 64 bits of the original datagram's data"
+
+// IPv4 option types without their copied flag, RFC 791 section 3.1.
+constexpr uint8_t kOptionEnd = 0;
+constexpr uint8_t kOptionNop = 1;
+constexpr uint8_t kOptionLooseSourceRoute = 3;
+constexpr uint8_t kOptionStrictSourceRoute = 9;
+constexpr uint8_t kOptionTypeMask = 0x7f;
+
+// IPv6 next header values, RFC 8200 section 4.
+constexpr uint8_t kHopByHop = 0;
+constexpr uint8_t kRouting = 43;
+constexpr uint8_t kFragment = 44;
+constexpr uint8_t kAuthentication = 51;
+constexpr uint8_t kNoNextHeader = 59;
+constexpr uint8_t kDestinationOptions = 60;
+
+// MF, or an offset: what makes an IPv4 packet a fragment.
+constexpr uint16_t kFragmentMask = 0x3fff;
+
+DecodeFault walk_options(std::span<const uint8_t> options) noexcept {
+  while (!options.empty() && options[0] != kOptionEnd) {
+    if (options[0] == kOptionNop) {
+      options = options.subspan(1);
+      continue;
+    }
+    if (options.size() < 2) return DecodeFault::bad_ip_header;
+    const uint8_t type = options[0] & kOptionTypeMask;
+    const size_t length = options[1];
+    if (length < 2 || length > options.size()) return DecodeFault::bad_ip_header;
+    if (type == kOptionLooseSourceRoute || type == kOptionStrictSourceRoute) {
+      return DecodeFault::source_route;
+    }
+    options = options.subspan(length);
+  }
+  return DecodeFault::none;
+}
+
+// RFC 5095 forbids type 0. Any other type with segments left would carry the packet on from the
+// address that was judged to one that was not.
+bool is_source_route(std::span<const uint8_t> routing) noexcept {
+  return routing[2] == 0 || routing[3] != 0;
+}
+
+struct ExtensionChain {
+  uint8_t last_header = 0;
+  size_t bytes = 0;
+};
+
+// `bytes` starts behind the fixed header and ends with the packet.
+DecodeFault walk_extension_headers(std::span<const uint8_t> bytes, uint8_t next,
+                                   ExtensionChain& out) noexcept {
+  const size_t whole = bytes.size();
+  for (size_t headers = 0;; ++headers) {
+    size_t unit = 8;  // bytes that one step of the length field counts
+    size_t base = 8;  // bytes that a length field of zero stands for
+    switch (next) {
+      case kHopByHop:  // RFC 8200 section 4.1: only right behind the fixed header
+        if (headers > 0) return DecodeFault::bad_extension_header;
+        break;
+      case kDestinationOptions:
+      case kRouting:
+        break;
+      case kAuthentication:  // RFC 4302 section 2.2: in 4-byte units, minus 2
+        unit = 4;
+        break;
+      case kFragment:
+        return DecodeFault::fragment;
+      case kNoNextHeader:
+        return DecodeFault::bad_extension_header;
+      default:
+        out = {.last_header = next, .bytes = whole - bytes.size()};
+        return DecodeFault::none;
+    }
+    if (headers == kMaxExtensionHeaders || bytes.size() < base) {
+      return DecodeFault::bad_extension_header;
+    }
+    const size_t length = base + bytes[1] * unit;
+    if (length > bytes.size()) return DecodeFault::bad_extension_header;
+    if (next == kRouting && is_source_route(bytes)) return DecodeFault::source_route;
+    next = bytes[0];
+    bytes = bytes.subspan(length);
+  }
+}
+
+// IpAddress keeps IPv4 as a mapped IPv6 address. One on the wire would be taken for the IPv4
+// address itself, and none belongs there (RFC 4291 section 2.5.5.2 is for use inside a node).
+bool has_mapped_address(const IpHeader& header) noexcept {
+  return header.source.is_v4() || header.destination.is_v4();
+}
+
+bool is_port_protocol(uint8_t protocol) noexcept {
+  return protocol == kIpProtocolTcp || protocol == kIpProtocolUdp;
+}
+
+}  // namespace
+
+DecodeFault decode_ipv4(std::span<const uint8_t> bytes, IpHeader& out) noexcept {
+  if (bytes.size() < kIpv4Bytes) return DecodeFault::truncated_ip;
+  const uint8_t* header = bytes.data();
+  const size_t header_bytes = (header[0] & 0x0fU) * size_t{4};
+  const size_t total_bytes = load_be16(header + 2);
+  if (header[0] >> 4 != 4 || header_bytes < kIpv4Bytes || total_bytes < header_bytes) {
+    return DecodeFault::bad_ip_header;
+  }
+  if (total_bytes > bytes.size()) return DecodeFault::truncated_ip;
+  if (ipv4_header_checksum(bytes.first(header_bytes)) != 0) return DecodeFault::bad_ip_checksum;
+  if (header_bytes > kIpv4Bytes) {
+    const auto options = bytes.subspan(kIpv4Bytes, header_bytes - kIpv4Bytes);
+    if (const auto fault = walk_options(options); fault != DecodeFault::none) return fault;
+  }
+  if ((load_be16(header + 6) & kFragmentMask) != 0) return DecodeFault::fragment;
+
+  out.source = IpAddress::v4(header + 12);
+  out.destination = IpAddress::v4(header + 16);
+  out.protocol = header[9];
+  out.l4_offset = header_bytes;
+  out.l4_bytes = total_bytes - header_bytes;
+  return DecodeFault::none;
+}
+
+DecodeFault decode_ipv6(std::span<const uint8_t> bytes, IpHeader& out) noexcept {
+  if (bytes.size() < kIpv6Bytes) return DecodeFault::truncated_ip;
+  const uint8_t* header = bytes.data();
+  if (header[0] >> 4 != 6) return DecodeFault::bad_ip_header;
+  const size_t payload_bytes = load_be16(header + 4);
+  if (payload_bytes > bytes.size() - kIpv6Bytes) return DecodeFault::truncated_ip;
+
+  out.source = IpAddress::v6(header + 8);
+  out.destination = IpAddress::v6(header + 24);
+  if (has_mapped_address(out)) return DecodeFault::bad_ip_header;
+  ExtensionChain chain;
+  const auto fault =
+      walk_extension_headers(bytes.subspan(kIpv6Bytes, payload_bytes), header[6], chain);
+  if (fault != DecodeFault::none) return fault;
+
+  out.protocol = chain.last_header;
+  out.hop_limit = header[7];
+  out.l4_offset = kIpv6Bytes + chain.bytes;
+  out.l4_bytes = payload_bytes - chain.bytes;
+  return DecodeFault::none;
+}
+
+bool decode_quoted(std::span<const uint8_t> bytes, bool is_v4, Endpoints& out) noexcept {
+  IpHeader header;
+  if (is_v4) {
+    if (bytes.size() < kIpv4Bytes || bytes[0] >> 4 != 4) return false;
+    if ((load_be16(&bytes[6]) & kFragmentMask) != 0) return false;
+    header.source = IpAddress::v4(&bytes[12]);
+    header.destination = IpAddress::v4(&bytes[16]);
+    header.protocol = bytes[9];
+    header.l4_offset = (bytes[0] & 0x0fU) * size_t{4};
+    if (header.l4_offset < kIpv4Bytes) return false;
+  } else {
+    if (bytes.size() < kIpv6Bytes || bytes[0] >> 4 != 6) return false;
+    header.source = IpAddress::v6(&bytes[8]);
+    header.destination = IpAddress::v6(&bytes[24]);
+    if (has_mapped_address(header)) return false;
+    ExtensionChain chain;
+    const auto fault = walk_extension_headers(bytes.subspan(kIpv6Bytes), bytes[6], chain);
+    if (fault != DecodeFault::none) return false;
+    header.protocol = chain.last_header;
+    header.l4_offset = kIpv6Bytes + chain.bytes;
+  }
+  if (header.l4_offset > bytes.size() || bytes.size() - header.l4_offset < kQuotedL4Bytes) {
+    return false;
+  }
+
+  out = {
+      .source = header.source, .destination = header.destination, .ip_protocol = header.protocol};
+  if (is_port_protocol(header.protocol)) {
+    out.source_port = load_be16(&bytes[header.l4_offset]);
+    out.destination_port = load_be16(&bytes[header.l4_offset + 2]);
+  }
+  return true;
+}
+
+}  // namespace sallyport

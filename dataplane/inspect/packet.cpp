@@ -1,0 +1,194 @@
+#include "dataplane/inspect/packet.h"
+
+#include "dataplane/inspect/big_endian.h"
+#include "dataplane/inspect/byte_reader.h"
+#include "dataplane/inspect/ip_header.h"
+#include "policy/runtime/facts.h"
+
+namespace sallyport {
+namespace {
+
+constexpr size_t kEthernetBytes = 14;
+constexpr size_t kVlanTagBytes = 4;
+constexpr uint8_t kMaxVlanTags = 2;
+constexpr size_t kArpBytes = 28;
+constexpr size_t kMaxArpFrameBytes = 64;  // not counting VLAN tags
+constexpr size_t kTcpBytes = 20;
+constexpr size_t kUdpBytes = 8;
+constexpr size_t kIcmpBytes = 8;
+
+constexpr uint16_t kEtherIpv4 = 0x0800;
+constexpr uint16_t kEtherArp = 0x0806;
+constexpr uint16_t kEtherIpv6 = 0x86dd;
+
+bool is_vlan(uint16_t ethertype) noexcept {
+  // IEEE 802.1Q, 802.1ad, and what QinQ used before 802.1ad
+  return ethertype == 0x8100 || ethertype == 0x88a8 || ethertype == 0x9100;
+}
+
+// RFC 826, for Ethernet and IPv4: the only ARP there is here. ARP passes without a policy decision,
+// so nothing else may ride in it.
+bool is_arp(std::span<const uint8_t> arp) noexcept {
+  if (arp.size() < kArpBytes || arp.size() > kMaxArpFrameBytes - kEthernetBytes) return false;
+  ByteReader in(arp);
+  const uint16_t hardware = in.u16();
+  const uint16_t protocol = in.u16();
+  const uint8_t hardware_bytes = in.u8();
+  const uint8_t protocol_bytes = in.u8();
+  const uint16_t operation = in.u16();
+  return hardware == 1 && protocol == kEtherIpv4 && hardware_bytes == 6 && protocol_bytes == 4 &&
+         (operation == 1 || operation == 2);
+}
+
+// Flags that no stack sends: SYN with FIN or RST, and a segment that neither opens (SYN), refuses
+// (RST) nor acknowledges (RFC 9293 section 3.1 has ACK set on everything else).
+bool is_bad_flags(uint8_t flags) noexcept {
+  if ((flags & kSyn) != 0) return (flags & (kFin | kRst)) != 0;
+  return (flags & (kRst | kAck)) == 0;
+}
+
+DecodeFault decode_tcp(std::span<const uint8_t> l4, Packet& out) noexcept {
+  if (l4.size() < kTcpBytes) return DecodeFault::truncated_l4;
+  const size_t header_bytes = (l4[12] >> 4U) * size_t{4};
+  if (header_bytes < kTcpBytes || header_bytes > l4.size()) return DecodeFault::bad_tcp_header;
+  constexpr uint8_t kFlagMask = 0x3f;  // ECE and CWR do not matter to a flow's state
+  out.tcp_flags = l4[13] & kFlagMask;
+  if (is_bad_flags(out.tcp_flags)) return DecodeFault::bad_tcp_header;
+
+  out.kind = PacketKind::tcp;
+  out.flow.source_port = load_be16(&l4[0]);
+  out.flow.destination_port = load_be16(&l4[2]);
+  out.tcp_sequence = load_be32(&l4[4]);
+  out.tcp_acknowledgement = load_be32(&l4[8]);
+  out.tcp_window = load_be16(&l4[14]);
+  out.payload_offset = static_cast<uint16_t>(out.l4_offset + header_bytes);
+  out.payload_bytes = static_cast<uint32_t>(l4.size() - header_bytes);
+  return DecodeFault::none;
+}
+
+DecodeFault decode_udp(std::span<const uint8_t> l4, Packet& out) noexcept {
+  if (l4.size() < kUdpBytes) return DecodeFault::truncated_l4;
+  // A shorter length would leave bytes in the packet that no checksum covers and nothing inspects.
+  if (load_be16(&l4[4]) != l4.size()) return DecodeFault::bad_udp_length;
+
+  out.kind = PacketKind::udp;
+  out.flow.source_port = load_be16(&l4[0]);
+  out.flow.destination_port = load_be16(&l4[2]);
+  out.payload_offset = static_cast<uint16_t>(out.l4_offset + kUdpBytes);
+  out.payload_bytes = static_cast<uint32_t>(l4.size() - kUdpBytes);
+  return DecodeFault::none;
+}
+
+// Redirect and source quench quote a packet too, but no flow needs them to be let through: they
+// stay plain ICMP (RFC 6633 has deprecated source quench).
+bool is_error(uint8_t type, bool is_v4) noexcept {
+  if (is_v4) return type == 3 || type == 11 || type == 12;  // RFC 792
+  return type >= 1 && type <= 4;                            // RFC 4443 section 2.1
+}
+
+// RFC 4861 sections 6.1 and 7.1: hop limit 255 proves that no router forwarded the packet; the
+// fixed part of each message is there and every option has a length. Like ARP it passes without a
+// policy decision, so a shape that a receiver would discard is not neighbor discovery here.
+bool is_neighbor_discovery(std::span<const uint8_t> l4, uint8_t hop_limit) noexcept {
+  constexpr uint8_t kFirst = 133;
+  constexpr size_t kFixedBytes[] = {8, 16, 24, 24, 40};  // RS, RA, NS, NA, redirect
+  if (hop_limit != 255 || l4[0] < kFirst || l4[1] != 0) return false;
+  const size_t index = l4[0] - size_t{kFirst};
+  if (index >= std::size(kFixedBytes) || l4.size() < kFixedBytes[index]) return false;
+
+  auto options = l4.subspan(kFixedBytes[index]);
+  while (!options.empty()) {
+    if (options.size() < 2) return false;
+    const size_t length = options[1] * size_t{8};
+    if (length == 0 || length > options.size()) return false;
+    options = options.subspan(length);
+  }
+  return true;
+}
+
+DecodeFault decode_icmp(std::span<const uint8_t> l4, const IpHeader& ip, bool is_v4,
+                        Packet& out) noexcept {
+  if (l4.size() < kIcmpBytes) return DecodeFault::truncated_l4;
+  out.payload_offset = static_cast<uint16_t>(out.l4_offset + kIcmpBytes);
+  out.payload_bytes = static_cast<uint32_t>(l4.size() - kIcmpBytes);
+  out.kind = PacketKind::icmp;
+  if (is_error(l4[0], is_v4)) {
+    if (decode_quoted(l4.subspan(kIcmpBytes), is_v4, out.quoted)) {
+      out.kind = PacketKind::icmp_error;
+    }
+  } else if (!is_v4 && is_neighbor_discovery(l4, ip.hop_limit)) {
+    out.kind = PacketKind::neighbor_discovery;
+  }
+  return DecodeFault::none;
+}
+
+DecodeFault decode_l4(std::span<const uint8_t> l4, const IpHeader& ip, bool is_v4,
+                      Packet& out) noexcept {
+  switch (ip.protocol) {
+    case kIpProtocolTcp:
+      return decode_tcp(l4, out);
+    case kIpProtocolUdp:
+      return decode_udp(l4, out);
+    case kIpProtocolIcmp:
+      if (is_v4) return decode_icmp(l4, ip, is_v4, out);
+      break;
+    case kIpProtocolIcmpV6:
+      if (!is_v4) return decode_icmp(l4, ip, is_v4, out);
+      break;
+    default:
+      break;
+  }
+  out.kind = PacketKind::other_ip;
+  out.payload_offset = out.l4_offset;
+  out.payload_bytes = static_cast<uint32_t>(l4.size());
+  return DecodeFault::none;
+}
+
+DecodeFault decode_ip(std::span<const uint8_t> bytes, bool is_v4, Packet& out) noexcept {
+  IpHeader ip;
+  const DecodeFault ip_fault = is_v4 ? decode_ipv4(bytes, ip) : decode_ipv6(bytes, ip);
+  if (ip_fault != DecodeFault::none) return ip_fault;
+
+  out.flow.source = ip.source;
+  out.flow.destination = ip.destination;
+  out.flow.ip_protocol = ip.protocol;
+  // 22 bytes of Ethernet, 60 of IPv4 or 40 and 8 × 2048 of IPv6 at most: fits 16 bits.
+  out.l4_offset = static_cast<uint16_t>(out.l3_offset + ip.l4_offset);
+  const DecodeFault l4_fault = decode_l4(bytes.subspan(ip.l4_offset, ip.l4_bytes), ip, is_v4, out);
+  if (l4_fault != DecodeFault::none) return l4_fault;
+
+  const Endpoints& flow = out.flow;
+  if (flow.source_port == flow.destination_port && flow.source == flow.destination) {
+    return DecodeFault::land;
+  }
+  return DecodeFault::none;
+}
+
+}  // namespace
+
+DecodeFault decode(std::span<const uint8_t> frame, Packet& out) noexcept {
+  if (frame.size() < kEthernetBytes) return DecodeFault::truncated_ethernet;
+  Packet packet;
+  uint16_t ethertype = load_be16(&frame[12]);
+  auto rest = frame.subspan(kEthernetBytes);
+  while (is_vlan(ethertype)) {
+    if (packet.vlan_tags == kMaxVlanTags) return DecodeFault::too_many_vlan_tags;
+    if (rest.size() < kVlanTagBytes) return DecodeFault::truncated_ethernet;
+    ethertype = load_be16(&rest[2]);
+    rest = rest.subspan(kVlanTagBytes);
+    ++packet.vlan_tags;
+  }
+  packet.l3_offset = static_cast<uint16_t>(frame.size() - rest.size());
+
+  DecodeFault fault = DecodeFault::unsupported_ethertype;
+  if (ethertype == kEtherIpv4 || ethertype == kEtherIpv6) {
+    fault = decode_ip(rest, ethertype == kEtherIpv4, packet);
+  } else if (ethertype == kEtherArp) {
+    fault = is_arp(rest) ? DecodeFault::none : DecodeFault::malformed_arp;
+    packet.kind = PacketKind::arp;
+  }
+  if (fault == DecodeFault::none) out = packet;
+  return fault;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,299 @@
+#include "dataplane/inspect/tcp_flow.h"
+
+#include <algorithm>
+
+#include "dataplane/inspect/flow_decision.h"
+
+namespace sallyport {
+namespace {
+
+using Fate = Outcome::Fate;
+
+// What a denial does to the packet that brought it, to the held ones and to both ends.
+constexpr Outcome kDenied{.fate = Fate::drop,
+                          .drop_reason = DropReason::denied,
+                          .verdict = true,
+                          .discard = true,
+                          .reset = true};
+
+// Neither end may be left waiting, and nothing held may leave.
+Outcome deny_now(Flow& flow, FlowReason reason, const FlowContext& context) noexcept {
+  deny_flow(flow, reason, context.generation);
+  return kDenied;
+}
+
+void advance(uint32_t& next, uint32_t end) noexcept {
+  if (sequence_distance(next, end) > 0) next = end;
+}
+
+// Held packets are about to be sent: they count as seen by the server from here on.
+void advance_past_held(Flow& flow, const Inspection& inspection,
+                       const FlowContext& context) noexcept {
+  for (uint32_t i = inspection.held.head; i != kNoSegment; i = context.segments[i].next) {
+    advance(flow.client_next, context.segments[i].sequence + context.segments[i].bytes);
+  }
+  if ((flow.progress & kClientFin) != 0) advance(flow.client_next, inspection.fin_sequence + 1);
+}
+
+// A pending flow may only stay so while a rule could still match; an allowed one that the new
+// policy cannot decide was never inspected, and cannot be any more.
+Outcome decide_again(Flow& flow, const Inspection& inspection, FlowContext& context) noexcept {
+  const bool was_pending = flow.state == FlowState::pending;
+  const bool changed = decide_flow(flow, context);
+  if (flow.state == FlowState::pending) {
+    if (was_pending) return {};
+    return deny_now(flow, FlowReason::facts_not_inspected, context);
+  }
+  if (flow.state == FlowState::denied) return kDenied;
+  if (was_pending) advance_past_held(flow, inspection, context);
+  return {.verdict = changed, .release = was_pending};
+}
+
+// Segments that a server stack would ignore must not be read as if they counted: what they carry
+// could hide what the server does read.
+bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context,
+            DropReason& why) noexcept {
+  const Packet& packet = arrival.packet;
+  if ((packet.tcp_flags & kAck) == 0) {
+    why = DropReason::no_ack_flag;
+  } else if ((flow.progress & kServerAnswered) == 0) {
+    why = DropReason::before_handshake;
+  } else if (sequence_distance(flow.server_next, packet.tcp_acknowledgement) > 0) {
+    why = DropReason::unsent_ack;
+  } else if ((packet.tcp_flags & kUrg) != 0) {
+    why = DropReason::urgent_data;  // where the urgent byte goes depends on the server's sockets
+  } else if (context.limits.verify_checksums && !l4_checksum_ok(arrival.frame, packet)) {
+    why = DropReason::bad_l4_checksum;
+  } else {
+    return true;
+  }
+  return false;
+}
+
+// Names the flow from what is held without a gap, once there is enough of it.
+Outcome inspect_held(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {
+  const uint32_t ready =
+      contiguous_bytes(context.segments, inspection.held, inspection.client_first);
+  const bool ended = (flow.progress & kClientFin) != 0 &&
+                     inspection.client_first + ready == inspection.fin_sequence;
+  if (ready == 0 && !ended) return {.fate = Fate::hold};
+  if (ready < inspection.need_bytes && !ended) return {.fate = Fate::hold};
+
+  Identified& found = context.identified;
+  identify(prefix(context.segments, inspection.held, inspection.client_first,
+                  std::min(ready, kMaxHeldBytesPerFlow), context.joined),
+           ended, context.identify_scratch, found);
+  switch (found.status) {
+    case Identified::Status::need_more:
+      inspection.need_bytes = std::max(found.need_bytes, ready + 1);
+      if (inspection.need_bytes <= context.limits.held_bytes_per_flow) return {.fate = Fate::hold};
+      return deny_now(flow, FlowReason::reassembly_limit, context);
+    case Identified::Status::fault:
+      flow.fault = found.fault;
+      flow.app_known = found.app_known;
+      flow.app = found.app;
+      return deny_now(flow, FlowReason::malformed, context);
+    case Identified::Status::done:
+      break;
+  }
+  flow.app_known = found.app_known;
+  flow.app = found.app;
+  flow.name_known = found.name_known;
+  if (found.name_known == Known::present) {
+    flow.name = context.names.store(found.name.view());
+    if (flow.name == NameStore::kNone) {
+      return deny_now(flow, FlowReason::name_memory_full, context);
+    }
+  }
+  decide_flow(flow, context);
+  if (flow.state == FlowState::pending) {
+    return deny_now(flow, FlowReason::facts_not_inspected, context);
+  }
+  if (flow.state == FlowState::denied) return kDenied;
+
+  if (ready > 0) {
+    inspection.guard_end = inspection.client_first + ready;
+    flow.progress |= kGuarded;
+  }
+  advance_past_held(flow, inspection, context);
+  return {.fate = Fate::hold, .verdict = true, .release = true};
+}
+
+// Client payload, or a FIN that must not overtake held payload, on a flow without a verdict.
+Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
+             FlowContext& context) noexcept {
+  DropReason why{};
+  if (!counts(flow, arrival, context, why)) return Outcome::drop(why);
+
+  const Packet& packet = arrival.packet;
+  const FlowLimits& limits = context.limits;
+  const int32_t offset = sequence_distance(inspection.client_first, packet.tcp_sequence);
+  if (offset < 0 || static_cast<uint32_t>(offset) > limits.held_bytes_per_flow) {
+    return Outcome::drop(DropReason::out_of_window);
+  }
+  if (packet.payload_bytes > limits.held_bytes_per_flow - static_cast<uint32_t>(offset) ||
+      inspection.held.bytes + packet.payload_bytes > 2 * limits.held_bytes_per_flow ||
+      inspection.held.count >= limits.held_packets_per_flow) {
+    return deny_now(flow, FlowReason::reassembly_limit, context);
+  }
+
+  if (packet.payload_bytes == 0 && (flow.progress & kClientFin) != 0) {
+    return Outcome::drop(DropReason::duplicate_of_held);
+  }
+
+  const bool was_empty = inspection.held.empty();
+  switch (insert(context.segments, inspection.held,
+                 {.data = arrival.payload().data(),
+                  .sequence = packet.tcp_sequence,
+                  .bytes = packet.payload_bytes,
+                  .packet = arrival.handle})) {
+    case InsertResult::inserted:
+      break;
+    case InsertResult::duplicate:
+      return Outcome::drop(DropReason::duplicate_of_held);
+    case InsertResult::conflict:
+      return deny_now(flow, FlowReason::overlap_conflict, context);
+    case InsertResult::pool_full:
+      return deny_now(flow, FlowReason::held_memory_full, context);
+  }
+  if (was_empty) inspection.held_since_ms = context.now_ms;
+  if ((packet.tcp_flags & kFin) != 0) {
+    flow.progress |= kClientFin;
+    inspection.fin_sequence = packet.tcp_sequence + packet.payload_bytes;
+  }
+  Outcome outcome = inspect_held(flow, inspection, context);
+  outcome.fate = Fate::hold;  // it is on the list: released or discarded with the others
+  return outcome;
+}
+
+Outcome pending_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                         FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  if ((packet.tcp_flags & kRst) != 0) {
+    // Whether the server believes this RST is the server's to say: inspection goes on as if it
+    // had not, so a forged one gains nothing. A payload in it is never forwarded unseen.
+    if (packet.payload_bytes > 0) return Outcome::drop(DropReason::out_of_window);
+    flow.progress |= kResetSeen;
+    return {};
+  }
+  const bool fin_behind_held =
+      (packet.tcp_flags & kFin) != 0 &&
+      (!inspection.held.empty() || packet.tcp_sequence != inspection.client_first);
+  if (packet.payload_bytes > 0 || fin_behind_held) return hold(flow, inspection, arrival, context);
+
+  if ((packet.tcp_flags & kFin) != 0) {
+    flow.progress |= kClientFin;  // nothing was ever sent
+    inspection.fin_sequence = packet.tcp_sequence;
+    advance(flow.client_next, packet.tcp_sequence + 1);
+  }
+  return {};
+}
+
+// Bytes that were inspected may only be sent again as they were, until the server has them: it
+// takes the first copy that reaches it, and that may be this one.
+bool matches_guard(const Inspection& inspection, const Arrival& arrival,
+                   const FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  if (packet.payload_bytes == 0 ||
+      sequence_distance(packet.tcp_sequence, inspection.guard_end) <= 0) {
+    return true;
+  }
+  if (sequence_distance(inspection.client_first, packet.tcp_sequence) < 0) return false;
+  return !conflicts(context.segments, inspection.held,
+                    {.data = arrival.payload().data(),
+                     .sequence = packet.tcp_sequence,
+                     .bytes = packet.payload_bytes});
+}
+
+}  // namespace
+
+Outcome tcp_open(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                 FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  inspection = {.client_first = packet.tcp_sequence + 1};
+  flow.client_next = packet.tcp_sequence + 1;
+  flow.server_next = 0;
+  flow.progress = kOpenedInside;
+  decide_flow(flow, context);
+  if (flow.state == FlowState::denied) {
+    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .verdict = true, .reset = true};
+  }
+  return {.verdict = flow.state == FlowState::allowed};
+}
+
+Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                     FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  if ((packet.tcp_flags & (kSyn | kAck)) == kSyn) {
+    if (packet.payload_bytes > 0) return Outcome::drop(DropReason::syn_with_data);
+    const bool again = packet.tcp_sequence + 1 == inspection.client_first;
+    if (!again || flow.state == FlowState::denied) return {.fate = Fate::drop, .restart = true};
+  }
+  if (flow.state == FlowState::denied) {
+    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};
+  }
+
+  Outcome decided;
+  if (flow.generation != context.generation) {
+    decided = decide_again(flow, inspection, context);
+    if (flow.state == FlowState::denied) return decided;
+  }
+  if (flow.state == FlowState::pending) {
+    return pending_outbound(flow, inspection, arrival, context);
+  }
+
+  if ((flow.progress & kGuarded) != 0 && !matches_guard(inspection, arrival, context)) {
+    decided.fate = Fate::drop;
+    decided.drop_reason = DropReason::retransmission_differs;
+    return decided;
+  }
+  if ((packet.tcp_flags & kFin) != 0) flow.progress |= kClientFin;
+  if ((packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
+  advance(flow.client_next, packet.tcp_sequence + arrival.tcp_length());
+  return decided;
+}
+
+Outcome tcp_inbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                    FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  if (flow.state == FlowState::denied) {
+    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};
+  }
+  Outcome decided;
+  if (flow.generation != context.generation) {
+    decided = decide_again(flow, inspection, context);
+    if (flow.state == FlowState::denied) return decided;
+  }
+
+  if ((packet.tcp_flags & kSyn) != 0) {
+    // A SYN without ACK would turn the roles round (split handshake): who is the client is settled.
+    if ((packet.tcp_flags & kAck) == 0 || packet.tcp_acknowledgement != inspection.client_first) {
+      decided.fate = Fate::drop;
+      decided.drop_reason = DropReason::before_handshake;
+      return decided;
+    }
+    if ((flow.progress & kServerAnswered) == 0) flow.server_next = packet.tcp_sequence + 1;
+    flow.progress |= kServerAnswered;
+  }
+  if ((packet.tcp_flags & kFin) != 0) flow.progress |= kServerFin;
+  if ((packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
+  advance(flow.server_next, packet.tcp_sequence + arrival.tcp_length());
+
+  if ((flow.progress & kGuarded) != 0 && (packet.tcp_flags & kAck) != 0 &&
+      sequence_distance(inspection.guard_end, packet.tcp_acknowledgement) >= 0 &&
+      sequence_distance(packet.tcp_acknowledgement, flow.client_next) >= 0) {
+    flow.progress &= static_cast<uint8_t>(~kGuarded);
+    decided.discard = true;
+  }
+  return decided;
+}
+
+Outcome tcp_check_timeout(Flow& flow, const Inspection& inspection, FlowContext& context) noexcept {
+  if (flow.state != FlowState::pending || inspection.held.empty() ||
+      context.now_ms - inspection.held_since_ms < context.limits.inspection_timeout_ms) {
+    return {};
+  }
+  return deny_now(flow, FlowReason::inspection_timeout, context);
+}
+
+}  // namespace sallyport

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "dataplane/inspect/flow_context.h"
+
+namespace sallyport {
+
+/// The TCP steps of a flow opened from inside. Each looks at one packet, changes the flow and says
+/// what to do with the packet; none sends, frees or logs anything itself.
+///
+///   SYN ─ decide by addresses and ports ─┬─ allowed ─ everything passes, nothing is inspected
+///                                        ├─ denied ── RST
+///                                        └─ pending ─ client payload is held, joined, identified
+///                                                     └─ decide ─┬─ allowed, guarded until the
+///                                                                │  server has acknowledged it
+///                                                                └─ denied, RST both ways
+
+/// The first SYN. `flow` holds its key and start; its state is set here.
+Outcome tcp_open(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                 FlowContext& context) noexcept;
+
+/// Any later packet from the client.
+Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                     FlowContext& context) noexcept;
+
+/// Any packet from the server.
+Outcome tcp_inbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                    FlowContext& context) noexcept;
+
+/// Called now and then for a pending flow: denies it when held bytes have waited too long.
+Outcome tcp_check_timeout(Flow& flow, const Inspection& inspection, FlowContext& context) noexcept;
+
+}  // namespace sallyport

@@ -1,0 +1,82 @@
+#include "dataplane/io/classify.h"
+
+#include <rte_prefetch.h>
+
+#include <array>
+
+namespace sallyport {
+namespace {
+
+constexpr size_t kPrefetchAhead = 4;
+
+Direction opposite(Direction direction) noexcept {
+  return direction == Direction::outbound ? Direction::inbound : Direction::outbound;
+}
+
+// An ICMP error belongs to the flow whose packet it quotes, and travels against that packet.
+FlowKey key_of(const Packet& packet, Direction direction) noexcept {
+  if (packet.kind == PacketKind::icmp_error) return flow_key(packet.quoted, opposite(direction));
+  return flow_key(packet.flow, direction);
+}
+
+void find_all(Burst& burst, const FlowTable& table) noexcept {
+  std::array<const FlowKey*, kBurst> keys;
+  for (uint16_t i = 0; i < burst.count; ++i) keys[i] = &burst.key[i];
+  table.find({keys.data(), burst.count}, burst.flow.data());
+}
+
+}  // namespace
+
+void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
+              Transmit& transmit, CoreCounters& counters) noexcept {
+  burst.count = 0;
+  for (size_t i = 0; i < received.size(); ++i) {
+    if (i + kPrefetchAhead < received.size()) {
+      rte_prefetch0(rte_pktmbuf_mtod(received[i + kPrefetchAhead], void*));
+    }
+    rte_mbuf* mbuf = received[i];
+    const Direction direction =
+        mbuf->port == ports.inside ? Direction::outbound : Direction::inbound;
+    if (mbuf->nb_segs != 1) {
+      counters.drop(DropReason::many_segments);
+      rte_pktmbuf_free(mbuf);
+      continue;
+    }
+    Packet& packet = burst.packet[burst.count];
+    const DecodeFault fault = decode(frame_of(mbuf), packet);
+    if (fault != DecodeFault::none) {
+      counters.fault(fault);
+      rte_pktmbuf_free(mbuf);
+      continue;
+    }
+    if (packet.kind == PacketKind::arp || packet.kind == PacketKind::neighbor_discovery) {
+      counters.add(Counter::link_control);
+      transmit.queue(direction, mbuf);
+      continue;
+    }
+    burst.mbuf[burst.count] = mbuf;
+    burst.direction[burst.count] = direction;
+    burst.key[burst.count] = key_of(packet, direction);
+    ++burst.count;
+  }
+}
+
+void find_flows(Burst& burst, Orientation orientation, const FlowTable& table) noexcept {
+  find_all(burst, table);
+  if (orientation == Orientation::by_port) return;
+
+  for (uint16_t i = 0; i < burst.count; ++i) {
+    if (burst.flow[i] != FlowTable::kNone) continue;
+    const Packet& packet = burst.packet[i];
+    const FlowKey turned = key_of(packet, opposite(burst.direction[i]));
+    const uint32_t flow = table.find(turned);
+    constexpr uint8_t kSynAck = kSyn | kAck;
+    const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
+    if (flow == FlowTable::kNone && !answers) continue;
+    burst.flow[i] = flow;
+    burst.key[i] = turned;
+    burst.direction[i] = opposite(burst.direction[i]);
+  }
+}
+
+}  // namespace sallyport

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <span>
+
+#include "dataplane/io/burst.h"
+#include "dataplane/io/counters.h"
+#include "dataplane/io/flow_table.h"
+#include "dataplane/io/transmit.h"
+
+namespace sallyport {
+
+/// How a packet's direction is known.
+enum class Orientation : uint8_t {
+  by_port,       ///< From the port it came in by.
+  by_initiator,  ///< From who opened the flow: replay of one capture.
+};
+
+/// Stage 2: decodes received packets and fills `burst` with those that name a flow. Packets that do
+/// not decode are freed and counted; ARP and neighbour discovery are queued to the other side.
+void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
+              Transmit& transmit, CoreCounters& counters) noexcept;
+
+/// Stage 4: finds each packet's flow, all at once. With by_initiator it also settles directions.
+void find_flows(Burst& burst, Orientation orientation, const FlowTable& table) noexcept;
+
+}  // namespace sallyport

@@ -1,0 +1,202 @@
+#include "dataplane/io/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+namespace sallyport {
+namespace {
+
+/// Reads typed values out of one section of the file.
+class Section {
+ public:
+  Section(const YamlNode& node, std::string name, Report& report)
+      : name_(name), report_(report), map_(node, std::move(name), report) {}
+
+  const YamlNode* find(std::string_view key) { return map_.find(key); }
+
+  template <typename T>
+  void number(std::string_view key, T& out, uint64_t least, uint64_t most) {
+    const YamlNode* node = map_.find(key);
+    if (node != nullptr) read_number(*node, key, out, least, most);
+  }
+
+  void text(std::string_view key, std::string& out, bool required = false) {
+    const YamlNode* node = required ? map_.require(key) : map_.find(key);
+    if (node == nullptr) return;
+    if (node->kind != YamlNode::Kind::scalar || node->scalar.empty()) {
+      report_.error(*node, "E101", name_ + "." + std::string(key) + " must be a text");
+    } else {
+      out = node->scalar;
+    }
+  }
+
+  template <typename T>
+  void one_of(std::string_view key, T& out,
+              std::initializer_list<std::pair<std::string_view, T>> words) {
+    const YamlNode* node = map_.find(key);
+    if (node == nullptr) return;
+    std::string known;
+    for (const auto& [word, value] : words) {
+      if (node->kind == YamlNode::Kind::scalar && node->scalar == word) {
+        out = value;
+        return;
+      }
+      known += (known.empty() ? "" : " | ") + std::string(word);
+    }
+    report_.error(*node, "E102", name_ + "." + std::string(key) + " must be one of " + known);
+  }
+
+  template <typename T>
+  void read_number(const YamlNode& node, std::string_view key, T& out, uint64_t least,
+                   uint64_t most) {
+    uint64_t value = 0;
+    const char* end = node.scalar.data() + node.scalar.size();
+    const auto parsed = std::from_chars(node.scalar.data(), end, value);
+    if (node.kind != YamlNode::Kind::scalar || node.quoted || parsed.ec != std::errc{} ||
+        parsed.ptr != end || value < least || value > most) {
+      report_.error(node, "E103",
+                    name_ + "." + std::string(key) + " must be a whole number from " +
+                        std::to_string(least) + " to " + std::to_string(most));
+      return;
+    }
+    out = static_cast<T>(value);
+  }
+
+  void finish() { map_.finish(); }
+
+ private:
+  std::string name_;
+  Report& report_;
+  MapReader map_;
+};
+
+void read_ports(Section section, GatewayConfig& config) {
+  section.text("inside", config.inside_device, true);
+  section.text("outside", config.outside_device, true);
+  section.number("mtu_bytes", config.mtu_bytes, 576, 9600);
+  section.number("rx_descriptors", config.rx_descriptors, 64, 32768);
+  section.number("tx_descriptors", config.tx_descriptors, 64, 32768);
+  section.finish();
+}
+
+void read_cores(Section section, GatewayConfig& config, Report& report) {
+  section.number("main", config.main_core, 0, 1023);
+  if (const YamlNode* workers = section.find("workers"); workers != nullptr) {
+    if (workers->kind != YamlNode::Kind::sequence || workers->items.empty() ||
+        workers->items.size() > 64) {
+      report.error(*workers, "E104", "cores.workers must be a list of 1 to 64 core numbers");
+    } else {
+      config.worker_cores.clear();
+      for (const YamlNode& item : workers->items) {
+        unsigned core = 0;
+        section.read_number(item, "workers", core, 0, 1023);
+        if (std::ranges::count(config.worker_cores, core) > 0 || core == config.main_core) {
+          report.error(item, "E105", "core " + std::to_string(core) + " is used twice",
+                       "each worker and the main thread need a core of their own");
+        }
+        config.worker_cores.push_back(core);
+      }
+    }
+  }
+  section.finish();
+}
+
+void read_memory(Section section, GatewayConfig& config) {
+  section.one_of<Hugepages>("hugepages", config.hugepages,
+                            {{"auto", Hugepages::automatic},
+                             {"require", Hugepages::require},
+                             {"never", Hugepages::never}});
+  section.number("total_mb", config.total_mb, 64, 1u << 20);
+  section.number("packets", config.packets, 1024, 1u << 24);
+  section.finish();
+}
+
+void read_flows(Section section, GatewayConfig& config) {
+  section.number("capacity", config.flow_capacity, 16, 1u << 26);
+  section.number("tcp_idle_seconds", config.tcp_idle_seconds, 1, 1'000'000);
+  section.number("tcp_opening_seconds", config.tcp_opening_seconds, 1, 1'000'000);
+  section.number("tcp_closing_seconds", config.tcp_closing_seconds, 1, 1'000'000);
+  section.number("udp_idle_seconds", config.udp_idle_seconds, 1, 1'000'000);
+  section.number("other_idle_seconds", config.other_idle_seconds, 1, 1'000'000);
+  section.finish();
+}
+
+void read_inspection(Section section, GatewayConfig& config) {
+  section.number("held_bytes_per_flow", config.held_bytes_per_flow, 2048, 65536);
+  section.number("held_packets_per_worker", config.held_packets_per_worker, 16, 1u << 22);
+  section.number("timeout_seconds", config.inspection_timeout_seconds, 1, 3600);
+  section.finish();
+}
+
+void read_paths(Section section, GatewayConfig& config) {
+  section.text("control_socket", config.control_socket);
+  section.text("control_user", config.control_user);
+  section.text("stats", config.stats);
+  section.text("flow_log", config.flow_log);
+  section.text("policy_image", config.policy_image);
+  section.finish();
+}
+
+void check_together(const GatewayConfig& config, const YamlNode& root, Report& report) {
+  if (config.held_packets_per_worker * config.worker_cores.size() > config.packets / 2) {
+    report.error(root, "E106",
+                 "inspection.held_packets_per_worker over all workers is more than half of "
+                 "memory.packets",
+                 "held packets would starve the receive queues: raise memory.packets");
+  }
+  if (!config.inside_device.empty() && config.inside_device == config.outside_device) {
+    report.error(root, "E107", "ports.inside and ports.outside are the same device");
+  }
+}
+
+}  // namespace
+
+std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(
+    const SourceFile& source) {
+  auto documents = parse_yaml(source);
+  if (!documents) return std::unexpected(documents.error());
+  Report report(source.name);
+  if (documents->size() != 1) {
+    report.error(0, 0, "E100", "must hold exactly one YAML document");
+    return std::unexpected(report.take());
+  }
+
+  GatewayConfig config;
+  const YamlNode& root = documents->front();
+  MapReader map(root, "gateway configuration", report);
+  if (const auto* node = map.require("ports")) read_ports({*node, "ports", report}, config);
+  if (const auto* node = map.find("cores")) read_cores({*node, "cores", report}, config, report);
+  if (const auto* node = map.find("memory")) read_memory({*node, "memory", report}, config);
+  if (const auto* node = map.find("flows")) read_flows({*node, "flows", report}, config);
+  if (const auto* node = map.find("inspection")) {
+    read_inspection({*node, "inspection", report}, config);
+  }
+  if (const auto* node = map.find("inbound_flows")) {
+    if (node->scalar != "drop" && node->scalar != "pass") {
+      report.error(*node, "E102", "inbound_flows must be one of drop | pass");
+    }
+    config.pass_inbound_flows = node->scalar == "pass";
+  }
+  if (const auto* node = map.find("paths")) read_paths({*node, "paths", report}, config);
+  map.finish();
+  if (report.ok()) check_together(config, root, report);
+  if (!report.ok()) return std::unexpected(report.take());
+  return config;
+}
+
+std::expected<GatewayConfig, std::vector<Diagnostic>> load_gateway_config(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  SourceFile source{.name = path, .text = std::string(std::istreambuf_iterator<char>(in), {})};
+  if (!in.is_open() || in.bad()) {
+    return std::unexpected(std::vector<Diagnostic>{
+        {.file = path,
+         .code = "E100",
+         .message = std::string("cannot be read: ") + std::strerror(errno)}});
+  }
+  return parse_gateway_config(source);
+}
+
+}  // namespace sallyport

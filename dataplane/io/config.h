@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "policy/yaml/document.h"
+
+namespace sallyport {
+
+enum class Hugepages : uint8_t { automatic, require, never };
+
+/// configs/gateway.yaml: see there for the meaning of each key. Plain values, already in range.
+struct GatewayConfig {
+  std::string inside_device;
+  std::string outside_device;
+  uint16_t mtu_bytes = 1500;
+  uint16_t rx_descriptors = 1024;
+  uint16_t tx_descriptors = 1024;
+
+  unsigned main_core = 0;
+  std::vector<unsigned> worker_cores{1};
+
+  Hugepages hugepages = Hugepages::automatic;
+  uint32_t total_mb = 512;
+  uint32_t packets = 32768;
+
+  uint32_t flow_capacity = 65536;
+  uint32_t tcp_idle_seconds = 3600;
+  uint32_t tcp_opening_seconds = 30;
+  uint32_t tcp_closing_seconds = 10;
+  uint32_t udp_idle_seconds = 60;
+  uint32_t other_idle_seconds = 30;
+
+  uint32_t held_bytes_per_flow = 65536;
+  uint32_t held_packets_per_worker = 8192;
+  uint32_t inspection_timeout_seconds = 10;
+
+  bool pass_inbound_flows = false;
+
+  std::string control_socket = "/run/sallyport/dataplane.sock";
+  std::string control_user = "root";
+  std::string stats = "/run/sallyport/stats";
+  std::string flow_log = "/var/log/sallyport/flows.ndjson";
+  std::string policy_image = "/var/lib/sallyport/last-good.spimg";
+};
+
+/// Reads and checks a configuration. All errors at once, with file, line and column.
+std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(
+    const SourceFile& source);
+
+/// The same from a file on disk.
+std::expected<GatewayConfig, std::vector<Diagnostic>> load_gateway_config(const std::string& path);
+
+}  // namespace sallyport

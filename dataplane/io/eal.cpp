@@ -1,0 +1,182 @@
+#include "dataplane/io/eal.h"
+
+#include <net/if.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace sallyport {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_virtual(const std::string& device) {
+  return device.starts_with("net_");
+}
+
+// The value of "key=" in a device's arguments, or "".
+std::string argument(const std::string& device, const std::string& key) {
+  const size_t at = device.find("," + key + "=");
+  if (at == std::string::npos) return "";
+  const size_t from = at + key.size() + 2;
+  return device.substr(from, device.find(',', from) - from);
+}
+
+std::string check_device(const std::string& device) {
+  if (!is_virtual(device)) {
+    const fs::path path = "/sys/bus/pci/devices/" + device_name(device);
+    if (!fs::exists(path)) {
+      return "device " + device_name(device) +
+             ": no such PCI device (a virtual one starts with net_)";
+    }
+    return "";
+  }
+  const std::string interface = argument(device, "iface");
+  if (!interface.empty() && if_nametoindex(interface.c_str()) == 0) {
+    return "device " + device + ": there is no network interface " + interface;
+  }
+  const std::string capture = argument(device, "rx_pcap");
+  if (!capture.empty() && access(capture.c_str(), R_OK) != 0) {
+    return "device " + device + ": cannot read " + capture;
+  }
+  const bool raw = device.starts_with("net_af_");
+  if (raw && geteuid() != 0) {
+    return "device " + device + ": needs root (CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF)";
+  }
+  return "";
+}
+
+std::string check_cores(const EalOptions& options) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return "";
+  auto cores = options.worker_cores;
+  cores.push_back(options.main_core);
+  for (const unsigned core : cores) {
+    if (core >= CPU_SETSIZE || !CPU_ISSET(core, &allowed)) {
+      return "core " + std::to_string(core) +
+             " is not available to this process (cores.main, "
+             "cores.workers)";
+    }
+  }
+  return "";
+}
+
+uint64_t free_hugepage_mb() {
+  uint64_t kilobytes = 0;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/sys/kernel/mm/hugepages", ignored)) {
+    const std::string name = entry.path().filename();  // hugepages-2048kB
+    uint64_t count = 0;
+    std::ifstream(entry.path() / "free_hugepages") >> count;
+    const size_t dash = name.find('-');
+    if (dash != std::string::npos) {
+      kilobytes += count * std::strtoull(name.c_str() + dash + 1, nullptr, 10);
+    }
+  }
+  return kilobytes / 1024;
+}
+
+std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
+  std::string cores = std::to_string(options.main_core);
+  for (const unsigned core : options.worker_cores) cores += "," + std::to_string(core);
+  std::vector<std::string> args{"sallyport-dataplane",
+                                "-l",
+                                cores,
+                                "--main-lcore",
+                                std::to_string(options.main_core),
+                                "-m",
+                                std::to_string(options.total_mb),
+                                "--file-prefix",
+                                "sallyport-" + std::to_string(getpid()),
+                                "--no-telemetry",
+                                "--iova-mode=va",
+                                "--log-level=error"};
+  if (hugepages) {
+    args.emplace_back("--in-memory");
+  } else {
+    args.emplace_back("--no-huge");
+    args.emplace_back("--no-shconf");
+  }
+  bool pci = false;
+  for (const std::string& device : options.devices) {
+    args.emplace_back(is_virtual(device) ? "--vdev" : "-a");
+    args.push_back(device);
+    pci |= !is_virtual(device);
+  }
+  if (!pci) args.emplace_back("--no-pci");
+  return args;
+}
+
+std::string last_line(const std::string& text) {
+  const size_t end = text.find_last_not_of("\n ");
+  if (end == std::string::npos) return "";
+  const size_t start = text.rfind('\n', end);
+  return text.substr(start == std::string::npos ? 0 : start + 1,
+                     end - (start == std::string::npos ? 0 : start + 1) + 1);
+}
+
+// Runs rte_eal_init() with its log kept aside: it is shown only when it explains a failure.
+std::string init(std::vector<std::string> args) {
+  std::vector<char*> argv;
+  for (std::string& arg : args) argv.push_back(arg.data());
+  char* text = nullptr;
+  size_t size = 0;
+  FILE* log = open_memstream(&text, &size);
+  if (log != nullptr) rte_openlog_stream(log);
+  const int result = rte_eal_init(static_cast<int>(argv.size()), argv.data());
+  const int error = rte_errno;
+  rte_openlog_stream(stderr);
+  std::string said;
+  if (log != nullptr) {
+    std::fclose(log);
+    said.assign(text, size);
+    std::free(text);
+  }
+  if (result >= 0) return "";
+  const std::string detail = last_line(said);
+  return "DPDK did not start: " + (detail.empty() ? std::string(rte_strerror(error)) : detail);
+}
+
+}  // namespace
+
+std::string device_name(const std::string& device) {
+  return device.substr(0, device.find(','));
+}
+
+std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
+  for (const std::string& device : options.devices) {
+    if (std::string wrong = check_device(device); !wrong.empty()) return std::unexpected(wrong);
+  }
+  if (std::string wrong = check_cores(options); !wrong.empty()) return std::unexpected(wrong);
+
+  const uint64_t free_mb = options.hugepages == Hugepages::never ? 0 : free_hugepage_mb();
+  const bool hugepages = free_mb >= options.total_mb;
+  if (options.hugepages == Hugepages::require && !hugepages) {
+    return std::unexpected("memory.hugepages is require, but only " + std::to_string(free_mb) +
+                           " MB of hugepages are free and memory.total_mb is " +
+                           std::to_string(options.total_mb) +
+                           ": raise vm.nr_hugepages, or set memory.hugepages to auto");
+  }
+  if (std::string wrong = init(arguments(options, hugepages)); !wrong.empty()) {
+    return std::unexpected(wrong);
+  }
+  return Eal(hugepages);
+}
+
+Eal::Eal(Eal&& other) noexcept : hugepages_(other.hugepages_), live_(other.live_) {
+  other.live_ = false;
+}
+
+Eal::~Eal() {
+  if (live_) rte_eal_cleanup();
+}
+
+}  // namespace sallyport

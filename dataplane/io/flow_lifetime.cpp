@@ -1,0 +1,181 @@
+// How flows of a FlowStage begin and end, and the records they leave.
+#include <algorithm>
+
+#include "dataplane/inspect/tcp_flow.h"
+#include "dataplane/io/flow_stage.h"
+
+namespace sallyport {
+namespace {
+
+// The whole table is looked at about once in this time, a slice each millisecond.
+constexpr uint32_t kSweepRoundMs = 1024;
+
+}  // namespace
+
+void FlowStage::start_flow(uint32_t index, Direction direction) noexcept {
+  Flow& flow = table_.flow(index);
+  flow = Flow{.key = flow.key, .id = ++next_flow_id_, .started_unix_ns = now_.unix_ns};
+  table_.inspection(index) = {};
+  if (direction == Direction::outbound) {
+    flow.progress = kOpenedInside;
+  } else {
+    flow.state = FlowState::allowed;
+    flow.reason = FlowReason::inbound_pass;
+    count_state(FlowState::free, FlowState::allowed);
+    record_verdict(flow);
+  }
+}
+
+// Only a SYN, or a first datagram, may open a flow, and only from inside unless inbound_flows is
+// pass. Everything else has nothing to be judged by.
+uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
+  const Packet& packet = burst.packet[i];
+  const bool tcp = packet.kind == PacketKind::tcp;
+  if (tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn) {
+    refuse(burst, i);
+    return FlowTable::kNone;
+  }
+  DropReason why{};
+  if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows) {
+    why = DropReason::inbound;
+  } else if (tcp && packet.payload_bytes > 0) {
+    why = DropReason::syn_with_data;
+  } else {
+    const uint32_t index = table_.insert(burst.key[i]);
+    if (index != FlowTable::kNone) {
+      start_flow(index, burst.direction[i]);
+      return index;
+    }
+    why = DropReason::flow_table_full;
+  }
+  drop(burst.mbuf[i], why);
+  return FlowTable::kNone;
+}
+
+bool FlowStage::expired(const Flow& flow, FlowEnd& end) const noexcept {
+  const FlowTimeouts& timeouts = options_.timeouts;
+  uint32_t limit_ms = timeouts.other_idle_ms;
+  end = FlowEnd::timeout;
+  if (flow.key.ip_protocol == kIpProtocolTcp) {
+    constexpr uint8_t kBothFins = kClientFin | kServerFin;
+    limit_ms = timeouts.tcp_idle_ms;
+    if ((flow.progress & kResetSeen) != 0 || flow.state == FlowState::denied) {
+      limit_ms = timeouts.tcp_closing_ms;
+      end = FlowEnd::reset;
+    } else if ((flow.progress & kBothFins) == kBothFins) {
+      limit_ms = timeouts.tcp_closing_ms;
+      end = FlowEnd::closed;
+    } else if ((flow.progress & kServerAnswered) == 0 && (flow.progress & kOpenedInside) != 0) {
+      limit_ms = timeouts.tcp_opening_ms;
+    }
+  } else if (flow.key.ip_protocol == kIpProtocolUdp) {
+    limit_ms = timeouts.udp_idle_ms;
+  }
+  return now_.ms - flow.last_seen_ms >= limit_ms;
+}
+
+void FlowStage::sweep() noexcept {
+  const uint32_t elapsed_ms = now_.ms - swept_ms_;
+  if (elapsed_ms == 0) return;
+  swept_ms_ = now_.ms;
+  const uint32_t slice = table_.capacity() / kSweepRoundMs + 1;
+  const uint32_t most = std::min(table_.capacity(), slice * std::min(elapsed_ms, kSweepRoundMs));
+  for (uint32_t n = 0; n < most; ++n) {
+    const uint32_t index = sweep_at_;
+    if (++sweep_at_ == table_.capacity()) sweep_at_ = 0;
+    const Flow& flow = table_.flow(index);
+    if (flow.state == FlowState::free) continue;
+    FlowEnd end{};
+    if (expired(flow, end)) {
+      end_flow(index, end);
+    } else if (flow.state == FlowState::pending) {
+      time_out_inspection(index);
+    }
+  }
+  counters_.set(Counter::held_packets, context_.segments.in_use());
+}
+
+void FlowStage::time_out_inspection(uint32_t index) noexcept {
+  Flow& flow = table_.flow(index);
+  const Inspection& inspection = table_.inspection(index);
+  const Outcome outcome = tcp_check_timeout(flow, inspection, context_);
+  if (!outcome.verdict) return;
+  count_state(FlowState::pending, flow.state);
+  record_verdict(flow);
+  // The first held packet shows what the flow's frames look like.
+  const auto* mbuf = static_cast<const rte_mbuf*>(context_.segments[inspection.held.head].packet);
+  Packet packet;
+  if (decode(frame_of(mbuf), packet) == DecodeFault::none) {
+    send_reset(frame_of(mbuf), packet, Direction::inbound, true,
+               {.sequence = flow.server_next, .acknowledgement = flow.client_next});
+    send_reset(frame_of(mbuf), packet, Direction::outbound, false,
+               {.sequence = flow.client_next, .acknowledgement = flow.server_next});
+  }
+  discard_held(index, DropReason::held_after_denial);
+}
+
+// Everything the flow has leaves with it but its place in the table.
+void FlowStage::clear_flow(uint32_t index, FlowEnd end) noexcept {
+  Flow& flow = table_.flow(index);
+  emit(flow, FlowEvent::Type::flow, end);
+  discard_held(index, DropReason::held_at_flow_end);
+  context_.names.release(flow.name);
+  flow.name = NameStore::kNone;
+  count_state(flow.state, FlowState::free);
+}
+
+void FlowStage::end_flow(uint32_t index, FlowEnd end) noexcept {
+  clear_flow(index, end);
+  table_.erase(index);
+}
+
+void FlowStage::end_all() noexcept {
+  for (uint32_t i = 0; i < table_.capacity(); ++i) {
+    const Flow& flow = table_.flow(i);
+    if (flow.state == FlowState::free) continue;
+    FlowEnd end{};
+    expired(flow, end);  // says how it stood, whether or not its time has come
+    end_flow(i, end == FlowEnd::timeout ? FlowEnd::shutdown : end);
+  }
+}
+
+void FlowStage::record_verdict(const Flow& flow) noexcept {
+  const bool allowed = flow.state == FlowState::allowed;
+  Counter counter = allowed ? Counter::verdicts_allow_unknown : Counter::verdicts_deny_unknown;
+  if (flow.app_known == Known::present) {
+    const bool tls = flow.app == AppProtocol::tls;
+    counter = allowed ? (tls ? Counter::verdicts_allow_tls : Counter::verdicts_allow_http)
+                      : (tls ? Counter::verdicts_deny_tls : Counter::verdicts_deny_http);
+  }
+  counters_.add(counter);
+  if (flow.fault != InspectFault::none) counters_.fault(flow.fault);
+  emit(flow, FlowEvent::Type::verdict, FlowEnd::closed);
+}
+
+void FlowStage::emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexcept {
+  FlowEvent event;
+  event.key = flow.key;
+  event.flow_id = flow.id;
+  event.timestamp_unix_ns = now_.unix_ns;
+  event.started_unix_ns = flow.started_unix_ns;
+  event.bytes_out = flow.bytes_out;
+  event.bytes_in = flow.bytes_in;
+  event.packets_out = flow.packets_out;
+  event.packets_in = flow.packets_in;
+  event.generation = flow.generation;
+  event.rule = flow.rule;
+  event.core = options_.core;
+  event.type = type;
+  event.state = flow.state;
+  event.reason = flow.reason;
+  event.end = end;
+  event.fault = flow.fault;
+  event.app_known = flow.app_known;
+  event.app = flow.app;
+  event.opened_inside = (flow.progress & kOpenedInside) != 0;
+  context_.names.load(flow.name, context_.name);
+  event.set_name(context_.name.view());
+  if (!events_.push(event)) counters_.add(Counter::events_lost_ring_full);
+}
+
+}  // namespace sallyport

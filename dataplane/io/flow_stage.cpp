@@ -1,0 +1,163 @@
+#include "dataplane/io/flow_stage.h"
+
+#include "dataplane/inspect/flow_decision.h"
+#include "dataplane/inspect/tcp_flow.h"
+#include "dataplane/io/reset.h"
+
+namespace sallyport {
+namespace {
+
+std::string table_name(unsigned worker) {
+  return "flows_" + std::to_string(worker);
+}
+
+rte_mbuf* mbuf_of(const Segment& segment) noexcept {
+  return static_cast<rte_mbuf*>(segment.packet);
+}
+
+}  // namespace
+
+FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
+                     CoreCounters counters, FlowEventSink& events)
+    : options_(options),
+      pool_(pool),
+      transmit_(transmit),
+      counters_(counters),
+      events_(events),
+      table_(table_name(options.worker).c_str(), options.flow_capacity, options.socket),
+      context_(options.limits, options.worker),
+      next_flow_id_(uint64_t{options.worker + 1} << 48) {}
+
+FlowStage::~FlowStage() {
+  for (uint32_t i = 0; i < table_.capacity(); ++i) {
+    if (table_.flow(i).state != FlowState::free) discard_held(i, DropReason::held_at_flow_end);
+  }
+}
+
+void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
+  now_ = now;
+  context_.now_ms = now.ms;
+  context_.table = policy != nullptr ? policy->table.get() : nullptr;
+  context_.generation = policy != nullptr ? policy->generation : 0;
+}
+
+void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
+  const Packet& packet = burst.packet[i];
+  if (packet.kind == PacketKind::icmp_error) return handle_icmp_error(burst, i);
+
+  bool is_new = false;
+  uint32_t index = burst.flow[i];
+  // A packet before this one in the burst may have opened the flow.
+  if (index == FlowTable::kNone) index = table_.find(burst.key[i]);
+  if (index == FlowTable::kNone) {
+    index = open(burst, i);
+    if (index == FlowTable::kNone) return;
+    is_new = true;
+  }
+
+  const Arrival arrival{packet, frame_of(burst.mbuf[i]), burst.mbuf[i]};
+  const InHand in_hand{burst.mbuf[i], burst.direction[i], index};
+  const FlowState before = table_.flow(index).state;
+  Outcome outcome = step(index, arrival, in_hand.direction, is_new);
+  count_state(before, table_.flow(index).state);
+  if (outcome.restart) {
+    // Same addresses, another connection: the old flow's record is closed, the new one starts here.
+    clear_flow(index, FlowEnd::replaced);
+    start_flow(index, in_hand.direction);
+    outcome = step(index, arrival, in_hand.direction, true);
+    count_state(FlowState::free, table_.flow(index).state);
+  }
+  carry_out(outcome, in_hand, packet);
+}
+
+Outcome FlowStage::step(uint32_t index, const Arrival& arrival, Direction direction,
+                        bool is_new) noexcept {
+  Flow& flow = table_.flow(index);
+  Inspection& inspection = table_.inspection(index);
+  flow.last_seen_ms = now_.ms;
+  if (flow.reason == FlowReason::inbound_pass) {
+    if ((arrival.packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
+    return {};
+  }
+  if (arrival.packet.kind != PacketKind::tcp) return step_datagram(flow, context_);
+  if (is_new) return tcp_open(flow, inspection, arrival, context_);
+  return direction == Direction::outbound ? tcp_outbound(flow, inspection, arrival, context_)
+                                          : tcp_inbound(flow, inspection, arrival, context_);
+}
+
+void FlowStage::carry_out(const Outcome& outcome, const InHand& in_hand,
+                          const Packet& packet) noexcept {
+  Flow& flow = table_.flow(in_hand.index);
+  if (outcome.verdict) record_verdict(flow);
+  if (outcome.release) release_held(in_hand.index);
+  // Before anything is freed: the packet in hand, an example for the RST, may be a held one.
+  if (outcome.reset) send_resets(flow, in_hand, packet);
+  // A denial frees packets that never left; the end of a guard, copies of those that did.
+  if (outcome.discard) discard_held(in_hand.index, DropReason::held_after_denial);
+  switch (outcome.fate) {
+    case Outcome::Fate::forward:
+      forward(flow, in_hand.direction, in_hand.mbuf);
+      break;
+    case Outcome::Fate::hold:
+      break;
+    case Outcome::Fate::drop:
+      drop(in_hand.mbuf, outcome.drop_reason);
+      break;
+  }
+}
+
+void FlowStage::forward(Flow& flow, Direction direction, rte_mbuf* mbuf) noexcept {
+  const uint32_t bytes = rte_pktmbuf_pkt_len(mbuf);
+  if (direction == Direction::outbound) {
+    ++flow.packets_out;
+    flow.bytes_out += bytes;
+  } else {
+    ++flow.packets_in;
+    flow.bytes_in += bytes;
+  }
+  transmit_.queue(direction, mbuf);
+}
+
+void FlowStage::drop(rte_mbuf* mbuf, DropReason reason) noexcept {
+  counters_.drop(reason);
+  rte_pktmbuf_free(mbuf);
+}
+
+// Sent packets stay referenced as the guard: what the server has not acknowledged may be sent
+// again.
+void FlowStage::release_held(uint32_t index) noexcept {
+  Flow& flow = table_.flow(index);
+  Inspection& inspection = table_.inspection(index);
+  if ((flow.progress & kGuarded) == 0) {
+    while (!inspection.held.empty()) {
+      forward(flow, Direction::outbound, mbuf_of(pop_front(context_.segments, inspection.held)));
+    }
+    return;
+  }
+  for (uint32_t i = inspection.held.head; i != kNoSegment; i = context_.segments[i].next) {
+    rte_mbuf* mbuf = mbuf_of(context_.segments[i]);
+    rte_mbuf_refcnt_update(mbuf, 1);
+    forward(flow, Direction::outbound, mbuf);
+  }
+}
+
+void FlowStage::discard_held(uint32_t index, DropReason reason) noexcept {
+  const bool never_left = (table_.flow(index).progress & kGuarded) == 0 &&
+                          table_.flow(index).state != FlowState::allowed;
+  SegmentList& held = table_.inspection(index).held;
+  while (!held.empty()) {
+    if (never_left) counters_.drop(reason);
+    rte_pktmbuf_free(mbuf_of(pop_front(context_.segments, held)));
+  }
+}
+
+void FlowStage::count_state(FlowState from, FlowState to) noexcept {
+  if (from == to) return;
+  if (from != FlowState::free) --states_[static_cast<size_t>(from)];
+  if (to != FlowState::free) ++states_[static_cast<size_t>(to)];
+  counters_.set(Counter::flows_pending, states_[static_cast<size_t>(FlowState::pending)]);
+  counters_.set(Counter::flows_allowed, states_[static_cast<size_t>(FlowState::allowed)]);
+  counters_.set(Counter::flows_denied, states_[static_cast<size_t>(FlowState::denied)]);
+}
+
+}  // namespace sallyport

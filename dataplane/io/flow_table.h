@@ -1,0 +1,52 @@
+#pragma once
+
+#include <rte_hash.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/inspect/flow.h"
+
+namespace sallyport {
+
+/// One worker's flows: an rte_hash from FlowKey to an index into two arrays, the flows themselves
+/// and what is kept beside those that are inspected. Allocated once; belongs to one worker.
+class FlowTable {
+ public:
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  /// @param name      Unique in the process: rte_hash keeps a registry.
+  /// @param capacity  Flows at most; insert() answers kNone beyond.
+  /// Throws std::runtime_error when memory is short. Start-up only.
+  FlowTable(const char* name, uint32_t capacity, int socket);
+
+  /// Looks up at most 64 keys at once. out[i] is an index or kNone.
+  void find(std::span<const FlowKey* const> keys, uint32_t* out) const noexcept;
+  uint32_t find(const FlowKey& key) const noexcept;
+
+  /// @return the index of a fresh flow with `key`, or kNone when the table is full. The key must
+  ///         not be in the table.
+  uint32_t insert(const FlowKey& key) noexcept;
+  void erase(uint32_t index) noexcept;
+
+  Flow& flow(uint32_t index) noexcept { return flows_[index]; }
+  Inspection& inspection(uint32_t index) noexcept { return inspections_[index]; }
+
+  uint32_t capacity() const noexcept { return static_cast<uint32_t>(flows_.size()); }
+  uint32_t size() const noexcept { return size_; }
+
+ private:
+  struct FreeHash {
+    void operator()(rte_hash* hash) const noexcept { rte_hash_free(hash); }
+  };
+
+  std::unique_ptr<rte_hash, FreeHash> hash_;
+  std::vector<Flow> flows_;
+  std::vector<Inspection> inspections_;
+  std::vector<uint32_t> free_;  // a stack; its storage never grows after construction
+  uint32_t size_ = 0;
+};
+
+}  // namespace sallyport

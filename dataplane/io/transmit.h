@@ -1,0 +1,44 @@
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+
+#include "dataplane/inspect/flow.h"
+#include "dataplane/io/counters.h"
+
+namespace sallyport {
+
+/// The two ports and this worker's queue on both. In replay both are the same port.
+struct PortPair {
+  uint16_t inside = 0;
+  uint16_t outside = 0;
+  uint16_t queue = 0;
+  bool can_transmit =
+      true;  ///< false: packets are counted as sent and freed (replay without output).
+};
+
+/// Collects packets for each port and hands them over a burst at a time. Owns each packet given to
+/// it until the port takes it; what the port refuses is freed and counted.
+class Transmit {
+ public:
+  Transmit(const PortPair& ports, CoreCounters counters) : ports_(ports), counters_(counters) {}
+
+  /// Queues `mbuf` towards the outside (outbound) or the inside.
+  void queue(Direction direction, rte_mbuf* mbuf) noexcept;
+  void flush() noexcept;
+
+ private:
+  struct Queue {
+    std::array<rte_mbuf*, 64> mbufs;
+    uint16_t count = 0;
+  };
+  void send(Direction direction) noexcept;
+
+  const PortPair ports_;
+  CoreCounters counters_;
+  std::array<Queue, 2> queues_;
+};
+
+}  // namespace sallyport

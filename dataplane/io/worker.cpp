@@ -1,0 +1,129 @@
+#include "dataplane/io/worker.h"
+
+#include <rte_ethdev.h>
+
+namespace sallyport {
+namespace {
+constexpr uint32_t kHeartbeatMs = 10;
+}
+
+Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientation orientation,
+               rte_mempool* pool, FlowEventSink& events, StatsCore& stats, CoreCounters counters,
+               Shared shared)
+    : options_(options),
+      ports_(ports),
+      orientation_(orientation),
+      workers_(shared.handoff.workers()),
+      shared_(shared),
+      stats_(stats),
+      counters_(counters),
+      transmit_(ports, counters),
+      flows_(options, pool, transmit_, counters, events) {}
+
+void Worker::run() noexcept {
+  join();
+  while (!shared_.stop.load(std::memory_order_relaxed)) {
+    const uint16_t received = turn(shared_.clock.now());
+    counters_.add(received > 0 ? Counter::polls_busy : Counter::polls_idle);
+  }
+  flows_.end_all();
+  leave();
+}
+
+// One policy and one clock reading for all packets of the turn.
+uint16_t Worker::turn(Now now) noexcept {
+  take_policy(now);
+  uint16_t received = receive(ports_.inside);
+  if (ports_.outside != ports_.inside)
+    received = static_cast<uint16_t>(received + receive(ports_.outside));
+  if (workers_ > 1) {
+    std::array<rte_mbuf*, kBurst> mine;
+    const uint16_t count = shared_.handoff.take(options_.worker, mine);
+    if (count > 0) {
+      classify({mine.data(), count}, ports_, burst_, transmit_, counters_);
+      handle_burst();
+      received = static_cast<uint16_t>(received + count);
+    }
+  }
+  finish_turn(now);
+  return received;
+}
+
+void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexcept {
+  take_policy(now);
+  count_received(received);
+  classify(received, ports_, burst_, transmit_, counters_);
+  handle_burst();
+  finish_turn(now);
+}
+
+uint16_t Worker::receive(uint16_t port) noexcept {
+  std::array<rte_mbuf*, kBurst> received;
+  const uint16_t count = rte_eth_rx_burst(port, ports_.queue, received.data(), kBurst);
+  if (count == 0) return 0;
+  count_received({received.data(), count});
+  classify({received.data(), count}, ports_, burst_, transmit_, counters_);
+  if (workers_ > 1) give_to_owners();
+  handle_burst();
+  return count;
+}
+
+void Worker::count_received(std::span<rte_mbuf* const> received) noexcept {
+  uint64_t bytes = 0;
+  for (const rte_mbuf* mbuf : received) bytes += rte_pktmbuf_pkt_len(mbuf);
+  const bool inside = received.front()->port == ports_.inside;
+  counters_.add(inside ? Counter::rx_packets_inside : Counter::rx_packets_outside, received.size());
+  counters_.add(inside ? Counter::rx_bytes_inside : Counter::rx_bytes_outside, bytes);
+}
+
+void Worker::handle_burst() noexcept {
+  if (burst_.count == 0) return;
+  find_flows(burst_, orientation_, flows_.table());
+  for (uint16_t i = 0; i < burst_.count; ++i) flows_.handle(burst_, i);
+}
+
+// Stage 3: what belongs to another worker goes to its ring; the rest closes up.
+void Worker::give_to_owners() noexcept {
+  uint16_t kept = 0;
+  for (uint16_t i = 0; i < burst_.count; ++i) {
+    const unsigned owner = shared_.handoff.owner(burst_.key[i]);
+    if (owner == options_.worker) {
+      if (kept != i) {
+        burst_.mbuf[kept] = burst_.mbuf[i];
+        burst_.packet[kept] = burst_.packet[i];
+        burst_.direction[kept] = burst_.direction[i];
+        burst_.key[kept] = burst_.key[i];
+      }
+      ++kept;
+    } else if (shared_.handoff.give(owner, burst_.mbuf[i])) {
+      counters_.add(Counter::handed_off);
+    } else {
+      counters_.drop(DropReason::handoff_ring_full);
+      rte_pktmbuf_free(burst_.mbuf[i]);
+    }
+  }
+  burst_.count = kept;
+}
+
+void Worker::take_policy(Now now) noexcept {
+  const ActivePolicy* policy = shared_.policies.current();
+  flows_.begin_burst(policy, now);
+  const uint32_t generation = policy != nullptr ? policy->generation : 0;
+  if (generation == generation_) return;
+  generation_ = generation;
+  stats_.revision.store(policy->table->revision(), std::memory_order_relaxed);
+  // Last, and released: who sees the generation sees its revision.
+  stats_.generation.store(generation, std::memory_order_release);
+}
+
+void Worker::finish_turn(Now now) noexcept {
+  flows_.sweep();
+  transmit_.flush();
+  if (now.ms - heartbeat_ms_ >= kHeartbeatMs) {
+    heartbeat_ms_ = now.ms;
+    stats_.heartbeat_unix_ns.store(now.unix_ns, std::memory_order_relaxed);
+  }
+  shared_.policies.quiescent(options_.worker);  // no table reference outlives this line
+}
+
+}  // namespace sallyport

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/io/burst.h"
+#include "dataplane/io/classify.h"
+#include "dataplane/io/clock.h"
+#include "dataplane/io/counters.h"
+#include "dataplane/io/flow_stage.h"
+#include "dataplane/io/handoff.h"
+#include "dataplane/io/policy_slot.h"
+#include "dataplane/io/transmit.h"
+#include "policy/runtime/stats_layout.h"
+
+namespace sallyport {
+
+/// What the workers of one process share. All of it outlives them.
+struct Shared {
+  PolicySlot& policies;
+  const Clock& clock;
+  Handoff& handoff;
+  const std::atomic<bool>& stop;
+};
+
+/// One polling core: receive, classify, hand over, find flows, handle, transmit, until stopped.
+/// Owns its flows and counters outright; the policy is the one thing that changes under it.
+class Worker {
+ public:
+  /// @param stats  This core's block; the worker becomes its one writer.
+  Worker(const FlowStageOptions& options, const PortPair& ports, Orientation orientation,
+         rte_mempool* pool, FlowEventSink& events, StatsCore& stats, CoreCounters counters,
+         Shared shared);
+
+  /// Polls until `stop`; then ends every flow.
+  void run() noexcept;
+
+  /// One turn of the loop with the given clock reading, for replay and tests.
+  /// @return how many packets were received.
+  uint16_t turn(Now now) noexcept;
+  /// The same with packets the caller received.
+  void handle_received(std::span<rte_mbuf* const> received, Now now) noexcept;
+  void end_all_flows() noexcept { flows_.end_all(); }
+
+  void join() noexcept { shared_.policies.join(options_.worker); }
+  void leave() noexcept { shared_.policies.leave(options_.worker); }
+
+ private:
+  uint16_t receive(uint16_t port) noexcept;
+  void count_received(std::span<rte_mbuf* const> received) noexcept;
+  void give_to_owners() noexcept;
+  void handle_burst() noexcept;
+  void finish_turn(Now now) noexcept;
+  void take_policy(Now now) noexcept;
+
+  const FlowStageOptions options_;
+  const PortPair ports_;
+  const Orientation orientation_;
+  const unsigned workers_;
+  Shared shared_;
+  StatsCore& stats_;
+  CoreCounters counters_;
+  Transmit transmit_;
+  FlowStage flows_;
+  Burst burst_;
+  uint32_t generation_ = 0;
+  uint32_t heartbeat_ms_ = 0;
+};
+
+}  // namespace sallyport

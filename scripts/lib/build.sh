@@ -1,0 +1,36 @@
+#!/bin/bash
+# Configures and builds. usage: build.sh [MESON OPTION…]   (only used when configuring anew)
+# SALLYPORT_BUILD_DIR chooses the directory (default: build). Silent but for progress and errors.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# meson puts ccache before the default compiler by itself, not before one that CXX names.
+if [[ -n ${CXX:-} && $CXX != ccache* ]] && command -v ccache >/dev/null; then
+  export CXX="ccache $CXX"
+fi
+
+# A directory whose configuration was cut short is configured anew.
+if [[ ! -f $build/build.ninja ]]; then
+  progress "build: configuring ${build##*/}"
+  rm -rf "$build/meson-private" "$build/meson-info"
+  mkdir -p "$build"
+  if ! meson setup "$build" "$root" "$@" >"$build/setup.log" 2>&1; then
+    progress_end
+    tail -n 20 "$build/setup.log" >&2
+    die 1 "meson setup failed"
+  fi
+fi
+
+progress "build: compiling ${build##*/}"
+if [[ -t 2 ]]; then
+  ninja -C "$build" >&2 || die 1 "the build failed"
+else
+  # Without a terminal ninja prints a line a step: keep them for the case of a failure.
+  if ! ninja -C "$build" >"$build/build.log" 2>&1; then
+    grep -E -A20 -m5 'FAILED|error:' "$build/build.log" >&2 || tail -n 40 "$build/build.log" >&2
+    die 1 "the build failed"
+  fi
+fi
+# Under sudo the results still belong to whoever owns the sources.
+if is_root && [[ $(stat -c %u "$root") -ne 0 ]]; then chown -R --reference="$root" "$build"; fi
+progress_end
