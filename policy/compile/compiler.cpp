@@ -201,12 +201,14 @@ class ImageWriter {
   flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>>
   write_policies() {
     std::vector<flatbuffers::Offset<flatbuffers::String>> names;
+    names.reserve(policies_.size());
     for (const PolicyModel& policy : policies_) names.push_back(fbb_.CreateString(policy.name));
     return fbb_.CreateVector(names);
   }
 
   flatbuffers::Offset<flatbuffers::Vector<flatbuffers::Offset<fb::Rule>>> write_rules() {
     std::vector<flatbuffers::Offset<fb::Rule>> rules;
+    rules.reserve(list_.rules.size());
     for (const ClauseList::Rule& rule : list_.rules) {
       const auto action =
           rule.model->action == Verdict::allow ? fb::Action::allow : fb::Action::deny;

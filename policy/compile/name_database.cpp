@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "policy/runtime/image_codec.h"
+#include "policy/runtime/framed_name.h"
 
 namespace sallyport {
 namespace {
@@ -33,9 +33,10 @@ constexpr hs_platform_info_t project_platform() {
 }  // namespace
 
 std::string literal_of(const DomainPattern& pattern) {
-  std::string out(1, pattern.wildcard ? '.' : kNameStart);
-  out += pattern.name;
-  out += kNameEnd;
+  FramedName framed;
+  if (!framed.assign(pattern.name)) return "";
+  std::string out(framed.exact());
+  if (pattern.wildcard) out.back() = '.';  // In place of the end: more labels must follow.
   return out;
 }
 

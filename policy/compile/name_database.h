@@ -9,7 +9,7 @@
 
 namespace sallyport {
 
-/// The Hyperscan literal that finds this pattern in a framed name.
+/// The Hyperscan literal that finds this pattern in a FramedName. `pattern.name` is canonical.
 std::string literal_of(const DomainPattern& pattern);
 
 /// Compiles literals, whose places in the list become their ids, for the CPU level that the whole

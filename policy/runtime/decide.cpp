@@ -1,9 +1,7 @@
 #include <algorithm>
 #include <array>
-#include <cstring>
 
-#include "policy/runtime/host_name.h"
-#include "policy/runtime/image_codec.h"
+#include "policy/runtime/framed_name.h"
 #include "policy/runtime/table_impl.h"
 
 namespace sallyport {
@@ -90,19 +88,12 @@ int on_match(unsigned id, unsigned long long, unsigned long long, unsigned, void
 bool scan_name(const Impl& table, std::string_view name, unsigned worker,
                Matches& matches) noexcept {
   if (!table.database || name.empty()) return true;
-  // A sentinel inside the name would let it pose as another; no canonical name holds one.
-  if (name.size() > kMaxHostNameBytes || name.find(kNameStart) != std::string_view::npos ||
-      name.find(kNameEnd) != std::string_view::npos || worker >= table.scratch.size()) {
-    return false;
-  }
-  std::array<char, kMaxHostNameBytes + 2> framed;
-  framed[0] = kNameStart;
-  std::memcpy(&framed[1], name.data(), name.size());
-  framed[name.size() + 1] = kNameEnd;
+  FramedName framed;
+  if (worker >= table.scratch.size() || !framed.assign(name)) return false;
   matches.literals = static_cast<uint32_t>(table.literal_sets.size());
-  const hs_error_t error =
-      hs_scan(table.database.get(), framed.data(), static_cast<unsigned>(name.size() + 2), 0,
-              table.scratch[worker].get(), on_match, &matches);
+  const hs_error_t error = hs_scan(table.database.get(), framed.exact().data(),
+                                   static_cast<unsigned>(framed.exact().size()), 0,
+                                   table.scratch[worker].get(), on_match, &matches);
   return error == HS_SUCCESS && !matches.broken;
 }
 

@@ -13,11 +13,6 @@ namespace sallyport {
 /// refused: an image is always recompiled from its sources, never migrated.
 inline constexpr uint32_t kImageFormat = 1;
 
-/// Host names are scanned between these bytes, which no canonical name contains: "\x01name\x02" is
-/// the name alone, ".x\x02" any name under x.
-inline constexpr char kNameStart = '\x01';
-inline constexpr char kNameEnd = '\x02';
-
 /// Limits on what an image may hold, shared by the compiler and the loader.
 inline constexpr uint32_t kMaxRules = 1u << 20;
 inline constexpr uint32_t kMaxClauses = 1u << 23;

@@ -175,8 +175,8 @@ void parse_all(std::string_view text, TreeBuilder& builder, Report& report) {
     YAML::Parser parser(in);
     while (parser.HandleNextDocument(builder)) {
     }
-  } catch (const StopParsing&) {
-    // Reported where it was thrown.
+  } catch (const StopParsing&) {  // Reported where it was thrown.
+    return;
   } catch (const YAML::Exception& error) {
     const auto at = [](int zero_based) {
       return static_cast<unsigned>(std::max(zero_based, 0)) + 1;

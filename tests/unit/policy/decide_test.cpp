@@ -201,7 +201,8 @@ TEST_CASE("a name that no inspector may pass is denied as a fault") {
                                       "a.org"sv,
                                       "a.org\x02"
                                       "x"sv,
-                                      "x.b.org\x02x"sv, std::string_view(long_name)}) {
+                                      "x.b.org\x02x"sv, "a\x80.b.org"sv, "a\xff.b.org"sv,
+                                      "a b.org"sv, std::string_view(long_name)}) {
     facts.name = name;
     CHECK(decide(*table, facts, 0) == Decision{Verdict::deny, Reason::scan_error, 0, kNoRule});
   }
