@@ -35,10 +35,8 @@ Agent::Time Agent::tick(Time now) {
 /// so an answer always belongs to the policy at hand.
 void Agent::step(Time now) {
   while (!in_flight_) {
-    if (candidate_ && up_) {
-      if (adopt_without_push()) continue;
-      return push_policy(candidate_->policy, now);
-    }
+    if (adopt_without_push()) continue;
+    if (candidate_ && up_) return push_policy(candidate_->policy, now);
     if (!jobs_.empty()) {
       Job job = std::move(jobs_.front());
       jobs_.pop_front();
@@ -71,7 +69,8 @@ void Agent::query(Time now) {
 
 /// A candidate that nobody waits for and every core already runs, as after a restart of the agent.
 bool Agent::adopt_without_push() {
-  if (candidate_->done || !all_cores_run(candidate_->policy.revision)) return false;
+  if (!up_ || !candidate_ || candidate_->done) return false;
+  if (!all_cores_run(candidate_->policy.revision)) return false;
   ActivePolicy policy = std::move(candidate_->policy);
   candidate_.reset();
   spdlog::info("every core already runs revision {}", revision_text(policy.revision));
@@ -104,14 +103,13 @@ void Agent::on_dataplane_readable(Time now) {
 }
 
 void Agent::handle_reply(const PushReply& reply, Time now) {
-  const InFlight asked = *std::exchange(in_flight_, std::nullopt);
+  const auto pushed_revision = in_flight_ ? in_flight_->pushed_revision : std::nullopt;
+  in_flight_.reset();
   next_query_ = now + options_.query_interval;
-  if (!asked.pushed_revision) {
-    if (reply.refusal != Refusal::none) {
-      return link_lost("it refused: " + std::string(to_string(reply.refusal)) + ": " +
-                           std::string(explain(reply.refusal)),
-                       now);
-    }
+  if (!pushed_revision && reply.refusal != Refusal::none) {
+    return link_lost("it refused: " + std::string(to_string(reply.refusal)) + ": " +
+                         std::string(explain(reply.refusal)),
+                     now);
   }
   cores_.assign(reply.cores.begin(), reply.cores.begin() + reply.core_count);
   if (!up_) {
@@ -120,12 +118,16 @@ void Agent::handle_reply(const PushReply& reply, Time now) {
     spdlog::info("data plane reachable at {}, {} core(s)", options_.dataplane_socket.string(),
                  cores_.size());
   }
-  if (!asked.pushed_revision) return;
-  const uint64_t revision = *asked.pushed_revision;
-  if (reply.refusal != Refusal::none) return refuse(revision, reply.refusal);
+  if (pushed_revision) settle_push(*pushed_revision, reply.refusal);
+}
+
+/// What becomes of a push that was answered.
+void Agent::settle_push(uint64_t revision, Refusal refusal) {
+  if (refusal != Refusal::none) return refuse(revision, refusal);
   if (!all_cores_run(revision)) return refuse(revision, Refusal::not_acknowledged);
   if (candidate_ && candidate_->policy.revision == revision) {
-    Candidate taken = *std::exchange(candidate_, std::nullopt);
+    Candidate taken = std::move(*candidate_);
+    candidate_.reset();
     return accept(std::move(taken.policy), taken.done);
   }
   spdlog::info("revision {} is in force again on {} core(s)", revision_text(revision),

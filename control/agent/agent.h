@@ -85,6 +85,7 @@ class Agent {
   const ActivePolicy* drifted_policy() const;
 
   void handle_reply(const PushReply& reply, Time now);
+  void settle_push(uint64_t revision, Refusal refusal);
   void accept(ActivePolicy policy, const Reply& done);
   void refuse(uint64_t revision, Refusal refusal);
   void link_lost(const std::string& why, Time now);

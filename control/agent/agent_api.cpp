@@ -46,7 +46,7 @@ std::expected<std::vector<SourceFile>, std::string> sources_of(const Json& reque
 }  // namespace
 
 void handle_request(Agent& agent, const std::string& line,
-                    const std::function<void(std::string)>& respond, Agent::Time now) {
+                    const std::function<void(const std::string&)>& respond, Agent::Time now) {
   const auto answer = [respond](const Json& json) { respond(dump(json)); };
   const auto refuse = [&](const std::string& why) { answer({{"ok", false}, {"error", why}}); };
   if (too_deep(line)) return refuse("the request is nested too deeply");

@@ -12,6 +12,6 @@ namespace sallyport {
 ///
 ///   {"op":"push","sources":[{"name":…,"text":…}]}   {"op":"reload"}   {"op":"status"}
 void handle_request(Agent& agent, const std::string& line,
-                    const std::function<void(std::string)>& respond, Agent::Time now);
+                    const std::function<void(const std::string&)>& respond, Agent::Time now);
 
 }  // namespace sallyport

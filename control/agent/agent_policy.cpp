@@ -27,8 +27,9 @@ void Agent::start(Time now) {
 void Agent::load_stored() {
   auto bytes = store_.load();
   if (!bytes) return spdlog::error("{}", bytes.error());
-  if (!*bytes) return;
-  auto policy = load_stored_policy(std::move(**bytes));
+  std::optional<std::vector<uint8_t>> image = std::move(*bytes);
+  if (!image) return;
+  auto policy = load_stored_policy(std::move(*image));
   if (!policy) {
     return spdlog::error("stored policy {} is not used: {}: {}", store_.image_path().string(),
                          to_string(policy.error()), explain(policy.error()));
@@ -40,9 +41,8 @@ void Agent::load_stored() {
 }
 
 void Agent::reload(Reply done, Time now) {
-  const bool queued = std::any_of(jobs_.begin(), jobs_.end(), [](const Job& job) {
-    return !job.sources && !job.done;
-  });
+  const bool queued = std::any_of(jobs_.begin(), jobs_.end(),
+                                  [](const Job& job) { return !job.sources && !job.done; });
   if (!done && queued) return;  // A burst of SIGHUPs is one reload.
   jobs_.push_back({.sources = std::nullopt, .done = std::move(done)});
   step(now);

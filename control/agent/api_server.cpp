@@ -117,10 +117,11 @@ SteadyTime ApiServer::expire(SteadyTime now) {
   return next;
 }
 
-void ApiServer::respond(ClientId client, std::string line) {
+void ApiServer::respond(ClientId client, const std::string& line) {
   for (Client& one : clients_) {
     if (one.id != client) continue;
-    one.out += line + "\n";
+    one.out += line;
+    one.out += '\n';
     one.busy = false;
     one.deadline = std::chrono::steady_clock::now() + limits_.deadline;
     return;

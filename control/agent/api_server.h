@@ -49,7 +49,7 @@ class ApiServer {
   SteadyTime expire(SteadyTime now);
 
   /// Answers a client's request. A client that has gone is ignored.
-  void respond(ClientId client, std::string line);
+  void respond(ClientId client, const std::string& line);
 
   size_t client_count() const noexcept { return clients_.size(); }
 

@@ -99,8 +99,8 @@ int run(const MainOptions& options) {
   Agent agent(options.agent, std::move(*store));
   ApiServer* serving = nullptr;
   const auto handler = [&](ClientId client, const std::string& line) {
-    const auto respond = [&serving, client](std::string text) {
-      serving->respond(client, std::move(text));
+    const auto respond = [&serving, client](const std::string& text) {
+      serving->respond(client, text);
     };
     handle_request(agent, line, respond, Clock::now());
   };
