@@ -1,5 +1,3 @@
-#include <spdlog/fmt/fmt.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
@@ -9,11 +7,6 @@
 #include "control/cli/commands.h"
 
 namespace sallyport {
-
-void print_error(const std::string& what) {
-  fmt::print(stderr, "sallyport: error: {}\n", what);
-}
-
 namespace {
 
 using Run = int (*)(const CliOptions&);

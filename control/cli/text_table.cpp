@@ -7,7 +7,13 @@
 #include <array>
 #include <cstdlib>
 
+#include "control/cli/commands.h"
+
 namespace sallyport {
+
+void print_error(const std::string& what) {
+  fmt::print(stderr, "sallyport: error: {}\n", what);
+}
 
 std::string align(const std::vector<std::vector<std::string>>& rows,
                   const std::vector<bool>& numbers) {

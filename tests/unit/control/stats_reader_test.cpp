@@ -1,0 +1,142 @@
+#include "control/common/stats_reader.h"
+
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <random>
+
+#include "tests/unit/control/stats_file.h"
+#include "tests/unit/control/support.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+
+namespace {
+
+StatsFile sample() {
+  return {.pid = 42,
+          .started_unix_ns = 7,
+          .ended = false,
+          .counters = {{"sallyport_drops_total", "reason=tcp_bad_checksum"},
+                       {"sallyport_flows", "", StatsKind::gauge}},
+          .cores = {{1, 100, 0xabcdef123456, 3, {5, 6}}, {9, 200, 0xabcdef123456, 3, {7, 8}}}};
+}
+
+template <typename Value>
+std::string with(std::string bytes, size_t offset, Value value) {
+  std::memcpy(bytes.data() + offset, &value, sizeof value);
+  return bytes;
+}
+
+/// The fault that reading `bytes` ends in, or -1 for none.
+int fault_of(const std::filesystem::path& path, std::string_view bytes) {
+  write_text(path, bytes);
+  const auto reader = StatsReader::open(path);
+  if (!reader) return static_cast<int>(reader.error().fault);
+  const auto snapshot = reader->snapshot();
+  return snapshot ? -1 : static_cast<int>(snapshot.error().fault);
+}
+
+}  // namespace
+
+TEST_CASE("a snapshot has every counter of every core") {
+  const TempDir folder;
+  write_text(folder / "stats", stats_bytes(sample()));
+  const auto reader = StatsReader::open(folder / "stats");
+  REQUIRE(reader);
+  const auto snapshot = reader->snapshot();
+  REQUIRE(snapshot);
+  CHECK(snapshot->pid == 42);
+  CHECK(snapshot->started_unix_ns == 7);
+  CHECK_FALSE(snapshot->ended);
+  REQUIRE(snapshot->counters.size() == 2);
+  CHECK(snapshot->counters[0].family == "sallyport_drops_total");
+  CHECK(label_value(snapshot->counters[0].labels, "reason") == "tcp_bad_checksum");
+  CHECK(snapshot->counters[1].kind == StatsKind::gauge);
+  REQUIRE(snapshot->cores.size() == 2);
+  CHECK(snapshot->cores[1].core == 9);
+  CHECK(snapshot->cores[1].heartbeat_unix_ns == 200);
+  CHECK(snapshot->cores[1].values == std::vector<uint64_t>{7, 8});
+}
+
+TEST_CASE("a segment that cannot be right is refused by name") {
+  const TempDir folder;
+  const auto path = folder / "stats";
+  const std::string good = stats_bytes(sample());
+  CHECK(fault_of(path, good) == -1);
+  struct Row {
+    const char* what;
+    std::string bytes;
+    StatsFault fault;
+  };
+  const auto u32 = [&](size_t offset, uint32_t value) { return with(good, offset, value); };
+  const std::vector<Row> rows{
+      {"empty", "", StatsFault::too_short},
+      {"magic", with(good, 0, 'X'), StatsFault::bad_magic},
+      {"version", u32(8, 2), StatsFault::unsupported_version},
+      {"counters", u32(12, 1000), StatsFault::bad_layout},
+      {"counters, all bits", u32(12, UINT32_MAX), StatsFault::bad_layout},
+      {"one more core", u32(16, 3), StatsFault::bad_layout},
+      {"cores, all bits", u32(16, UINT32_MAX), StatsFault::bad_layout},
+      {"offset in the names", u32(20, 48), StatsFault::bad_layout},
+      {"offset not aligned", u32(20, 4095), StatsFault::bad_layout},
+      {"offset, all bits", u32(20, UINT32_MAX & ~7U), StatsFault::bad_layout},
+      {"stride too small", u32(24, 40), StatsFault::bad_layout},
+      {"stride, all bits", u32(24, UINT32_MAX & ~7U), StatsFault::bad_layout},
+  };
+  for (const Row& row : rows) {
+    INFO(row.what);
+    CHECK(fault_of(path, row.bytes) == static_cast<int>(row.fault));
+  }
+}
+
+TEST_CASE("no prefix of a segment and no garbage crashes the reader") {
+  const TempDir folder;
+  const auto path = folder / "stats";
+  const std::string good = stats_bytes(sample());
+  for (size_t size = 0; size < good.size(); ++size) {
+    if (fault_of(path, good.substr(0, size)) == -1) FAIL("accepted at " << size << " bytes");
+  }
+  std::mt19937 random(1);
+  for (int round = 0; round < 2000; ++round) {
+    std::string bytes = good;
+    // Behind the magic and version, so that the layout checks see them.
+    for (int i = 0; i < 4; ++i) bytes[12 + random() % 40] = static_cast<char>(random());
+    static_cast<void>(fault_of(path, bytes));
+  }
+}
+
+TEST_CASE("paths that are no segment are told apart") {
+  const TempDir folder;
+  CHECK(StatsReader::open(folder / "none").error().fault == StatsFault::missing);
+  CHECK(StatsReader::open(folder.path()).error().fault == StatsFault::not_a_file);
+  REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
+  CHECK(StatsReader::open(folder / "fifo").error().fault == StatsFault::not_a_file);
+}
+
+TEST_CASE("a replaced or shrunk file is noticed") {
+  const TempDir folder;
+  const auto path = folder / "stats";
+  write_text(path, stats_bytes(sample()));
+  const auto reader = StatsReader::open(path);
+  REQUIRE(reader);
+  CHECK_FALSE(reader->replaced());
+  write_text(folder / "new", stats_bytes(sample()));
+  std::filesystem::rename(folder / "new", path);
+  CHECK(reader->replaced());
+  CHECK(reader->snapshot());  // The old one is still mapped.
+  const auto second = StatsReader::open(path);
+  REQUIRE(second);
+  std::filesystem::resize_file(path, 100);
+  REQUIRE_FALSE(second->snapshot());
+  CHECK(second->snapshot().error().fault == StatsFault::shrunk);
+}
+
+TEST_CASE("text from the segment cannot move the cursor") {
+  StatsFile file = sample();
+  file.counters[0].labels = "reason=\x1b[2J";
+  const TempDir folder;
+  write_text(folder / "stats", stats_bytes(file));
+  CHECK(StatsReader::open(folder / "stats")->snapshot()->counters[0].labels == "reason=?[2J");
+}
