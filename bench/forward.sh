@@ -80,7 +80,7 @@ gateway_packets() {
       | select((.labels | contains("direction=rx")) and (.labels | contains("port=inside"))) | .total]
     | add // error("no sallyport_packets_total{direction=rx,port=inside}")'
 }
-gateway_ready() { grep -q '^ready' "$work/dataplane.err" || ! kill -0 "${started[0]}" 2>/dev/null; }
+gateway_ready() { grep -q '\bready: ' "$work/dataplane.err" || ! kill -0 "${started[0]}" 2>/dev/null; }
 
 gateway_round() {
   gateway_config >"$work/gateway.yaml"

@@ -31,7 +31,7 @@ paths:
 END
 }
 
-dataplane_ready() { grep -q '^ready' "$lab/log/dataplane.err" || lab_dead dataplane; }
+dataplane_ready() { grep -q '\bready: ' "$lab/log/dataplane.err" || lab_dead dataplane; }
 dataplane_start() {
   [[ -x $build/sallyport-dataplane ]] || die 1 "$build/sallyport-dataplane is not built"
   chown nobody:nogroup "$lab/state" "$lab_run"
