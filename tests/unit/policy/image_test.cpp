@@ -151,8 +151,8 @@ TEST_CASE("each value that decide() follows blindly is checked when loading") {
   for (const auto* map : {parsed.source(), parsed.destination()}) {
     CHECK(load_with(map->sets()->data() + last(*map->sets()), set_count) == "bad_content");
     CHECK(load_with(map->starts()->Data(), uint64_t{1}) == "bad_content");
-    CHECK(load_with(map->starts()->Data() + 16 * last(*map->starts()), uint64_t{0}) ==
-          "bad_content");
+    CHECK(load_with(map->starts()->Data() + sizeof(fb::Address) * last(*map->starts()),
+                    uint64_t{0}) == "bad_content");
   }
   CHECK(load_with(parsed.udp()->sets()->data() + last(*parsed.udp()->sets()), set_count) ==
         "bad_content");
