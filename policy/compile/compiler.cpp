@@ -180,6 +180,7 @@ class ImageWriter {
 
   flatbuffers::Offset<fb::AppMap> write_apps(const Dimensions& dimensions) {
     std::vector<uint32_t> sets;
+    sets.reserve(dimensions.apps.size());
     for (const auto& clauses : dimensions.apps) sets.push_back(pool_.add(clauses));
     const auto base = pool_.add(dimensions.app_base);
     const auto constrained = pool_.add(dimensions.app_constrained);

@@ -30,7 +30,8 @@ void decide_by(const sallyport::PolicyTable& table) {
 /// The input is a payload: sealed here, so that mutations get behind the digest.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span input(data, size);
-  (void)sallyport::PolicyTable::load(input, 1);
+  // As a whole image too: the header's own checks.
+  if (const auto raw = sallyport::PolicyTable::load(input, 1)) decide_by(**raw);
   const auto table = sallyport::PolicyTable::load(sallyport::seal_image(input), 1);
   if (table) decide_by(**table);
   return 0;

@@ -42,8 +42,9 @@ Bytes reseal(Bytes image) {
 /// Decides flows that reach every dimension.
 void exercise(const PolicyTable& table) {
   for (const char* text :
-       {"", "app=tls name=a.org", "app=http name=a.net udp/53", "app=- name=-", "udp/65535 app=tls",
-        "dst=192.0.2.9 name=bad.org", "src=fd00::1 dst=2001:db8::1",
+       {"", "app=tls name=a.org", "app=http name=- tcp/80", "app=http name=a.net udp/53",
+        "app=- name=-", "udp/65535 app=tls", "dst=192.0.2.9 name=bad.org",
+        "src=fd00::1 dst=2001:db8::1",
         "dst=:: src=::", "dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff tcp/65535"}) {
     const Decision decision = decide(table, test::Flow(text).facts(), 0);
     CHECK(decision.verdict <= Verdict::deny);
@@ -114,6 +115,53 @@ TEST_CASE("flipped bits under a right digest never reach outside the image") {
   CHECK(outcomes["none"] > 0);
   CHECK(outcomes["bad_structure"] > 0);
   CHECK(outcomes["bad_content"] > 0);
+}
+
+TEST_CASE("each value that decide() follows blindly is checked when loading") {
+  /// Overwrites `value` in a copy of the image it points into, and loads the copy.
+  const Bytes image = sample_image();
+  const fb::Image& parsed = *fb::GetImage(image.data() + ImageHeader::kBytes);
+  const auto load_with = [&image](const void* place, auto value) {
+    Bytes changed = image;
+    const auto offset = static_cast<const uint8_t*>(place) - image.data();
+    std::memcpy(&changed[static_cast<size_t>(offset)], &value, sizeof value);
+    return load(reseal(changed));
+  };
+  const auto last = [](const auto& vector) { return vector.size() - 1; };
+
+  const auto& rules = *parsed.clause_rules();
+  const uint32_t rule_count = parsed.rules()->size();
+  CHECK(load_with(rules.data() + last(rules), rule_count - 1) == "none");
+  CHECK(load_with(rules.data() + last(rules), rule_count) == "bad_content");
+  CHECK(load_with(rules.data(), rule_count - 1) == "bad_content");  // Decreasing after it.
+
+  // Set: summary, first, count. Summary: bits, words. All sets here have one summary or none.
+  const auto* set = reinterpret_cast<const uint32_t*>(parsed.sets()->Data());
+  const uint32_t set_count = parsed.sets()->size();
+  CHECK(load_with(set, parsed.summaries()->size()) == "bad_content");
+  CHECK(load_with(set + 1, uint32_t{1}) == "bad_content");
+  CHECK(load_with(set + 2, UINT32_MAX) == "bad_content");
+  const auto* summary = parsed.summaries()->Data();
+  CHECK(load_with(summary, uint64_t{2}) == "bad_content");  // Past the last word.
+  CHECK(load_with(summary, ~uint64_t{0}) == "bad_content");
+  CHECK(load_with(summary + 8, parsed.words()->size()) == "bad_content");
+  CHECK(load_with(parsed.words()->data(), uint64_t{1} << rules.size()) == "bad_content");
+  CHECK(load_with(parsed.words()->data(), (uint64_t{1} << rules.size()) - 1) == "none");
+
+  for (const auto* map : {parsed.source(), parsed.destination()}) {
+    CHECK(load_with(map->sets()->data() + last(*map->sets()), set_count) == "bad_content");
+    CHECK(load_with(map->starts()->Data(), uint64_t{1}) == "bad_content");
+    CHECK(load_with(map->starts()->Data() + sizeof(fb::Address) * last(*map->starts()),
+                    uint64_t{0}) == "bad_content");
+  }
+  CHECK(load_with(parsed.udp()->sets()->data() + last(*parsed.udp()->sets()), set_count) ==
+        "bad_content");
+  CHECK(load_with(parsed.udp()->starts()->data(), uint16_t{1}) == "bad_content");
+  CHECK(load_with(parsed.udp()->starts()->data() + 1, uint16_t{0}) == "bad_content");
+  CHECK(load_with(parsed.app()->sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.name()->literal_sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.rules()->Get(0)->name()->data(), '\n') == "bad_content");
+  CHECK(load_with(parsed.policies()->Get(0)->data(), 'P') == "bad_content");
 }
 
 TEST_CASE("a database for another CPU or Hyperscan version is refused as such") {

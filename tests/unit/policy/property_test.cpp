@@ -21,7 +21,7 @@ class Random {
   std::string name() {
     constexpr const char* kLabels[] = {"a", "b", "aa", "c-1"};
     std::string out = kLabels[below(4)];
-    for (unsigned i = below(3); i > 0; --i) out = std::string(kLabels[below(4)]) + "." + out;
+    for (unsigned i = below(3); i > 0; --i) out.insert(0, std::string(kLabels[below(4)]) + ".");
     return out;
   }
 
@@ -188,6 +188,7 @@ TEST_CASE("the order of files and documents does not change the image") {
     Random random(seed);
     const auto policies = random.policies();
     std::vector<SourceFile> sources;
+    sources.reserve(policies.size());
     for (const auto& policy : policies) sources.push_back({policy.name, test::to_yaml(policy)});
     const auto forward = compile_policy(sources);
     std::ranges::reverse(sources);
