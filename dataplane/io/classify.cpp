@@ -19,12 +19,6 @@ FlowKey key_of(const Packet& packet, Direction direction) noexcept {
   return flow_key(packet.flow, direction);
 }
 
-void find_all(Burst& burst, const FlowTable& table) noexcept {
-  std::array<const FlowKey*, kBurst> keys;
-  for (uint16_t i = 0; i < burst.count; ++i) keys[i] = &burst.key[i];
-  table.find({keys.data(), burst.count}, burst.flow.data());
-}
-
 }  // namespace
 
 void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
@@ -61,22 +55,26 @@ void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst&
   }
 }
 
-void find_flows(Burst& burst, Orientation orientation, const FlowTable& table) noexcept {
-  find_all(burst, table);
-  if (orientation == Orientation::by_port) return;
+void find_flows(Burst& burst, const FlowTable& table) noexcept {
+  std::array<const FlowKey*, kBurst> keys;
+  for (uint16_t i = 0; i < burst.count; ++i) keys[i] = &burst.key[i];
+  table.find({keys.data(), burst.count}, burst.flow.data());
+}
 
-  for (uint16_t i = 0; i < burst.count; ++i) {
-    if (burst.flow[i] != FlowTable::kNone) continue;
-    const Packet& packet = burst.packet[i];
-    const FlowKey turned = key_of(packet, opposite(burst.direction[i]));
-    const uint32_t flow = table.find(turned);
-    constexpr uint8_t kSynAck = kSyn | kAck;
-    const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
-    if (flow == FlowTable::kNone && !answers) continue;
-    burst.flow[i] = flow;
-    burst.key[i] = turned;
-    burst.direction[i] = opposite(burst.direction[i]);
-  }
+void orient(Burst& burst, uint16_t i, const FlowTable& table) noexcept {
+  if (burst.flow[i] != FlowTable::kNone) return;
+  burst.flow[i] = table.find(burst.key[i]);
+  if (burst.flow[i] != FlowTable::kNone) return;
+
+  const Packet& packet = burst.packet[i];
+  const FlowKey turned = key_of(packet, opposite(burst.direction[i]));
+  const uint32_t flow = table.find(turned);
+  constexpr uint8_t kSynAck = kSyn | kAck;
+  const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
+  if (flow == FlowTable::kNone && !answers) return;
+  burst.flow[i] = flow;
+  burst.key[i] = turned;
+  burst.direction[i] = opposite(burst.direction[i]);
 }
 
 }  // namespace sallyport

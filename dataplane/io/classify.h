@@ -23,7 +23,11 @@ enum class Orientation : uint8_t {
 void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
               Transmit& transmit, CoreCounters& counters) noexcept;
 
-/// Stage 4: finds each packet's flow, all at once. With by_initiator it also settles directions.
-void find_flows(Burst& burst, Orientation orientation, const FlowTable& table) noexcept;
+/// Stage 4: finds each packet's flow, all at once.
+void find_flows(Burst& burst, const FlowTable& table) noexcept;
+
+/// With Orientation::by_initiator, right before packet `i` is handled: turns it round when it goes
+/// against the flow it belongs to, which a packet before it in the burst may have opened.
+void orient(Burst& burst, uint16_t i, const FlowTable& table) noexcept;
 
 }  // namespace sallyport

@@ -59,6 +59,13 @@ std::string make_parent(const std::string& path) {
   return error ? parent.string() + ": cannot be made: " + error.message() : "";
 }
 
+sigset_t handled_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
 int run_worker(void* worker) {
   static_cast<Worker*>(worker)->run();
   return 0;
@@ -81,6 +88,9 @@ Gateway::~Gateway() {
 }
 
 std::expected<std::unique_ptr<Gateway>, std::string> Gateway::create(const GatewayConfig& config) {
+  // Before any thread exists, DPDK's among them: only the control thread may take these.
+  const sigset_t signals = handled_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto eal = Eal::start(eal_options(config));
   if (!eal) return std::unexpected(eal.error());
   try {
@@ -226,11 +236,6 @@ std::string Gateway::summary() const {
 }
 
 void Gateway::run() {
-  // Before the workers exist, so that no thread of theirs takes the signals.
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   launch();
   std::fprintf(stderr, "%s\n", summary().c_str());  // alone on its line: what waits for it greps
   serve_until_signalled();
@@ -246,9 +251,7 @@ void Gateway::launch() {
 }
 
 void Gateway::serve_until_signalled() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  const sigset_t signals = handled_signals();
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
   uint64_t lost = 0;
   for (;;) {

@@ -10,6 +10,8 @@ constexpr int kRetries = 8;
 }  // namespace
 
 void Transmit::queue(Direction direction, rte_mbuf* mbuf) noexcept {
+  // Where both ways go to one port (replay), they keep their order.
+  if (ports_.inside == ports_.outside) direction = Direction::outbound;
   Queue& queue = queues_[static_cast<size_t>(direction)];
   queue.mbufs[queue.count++] = mbuf;
   if (queue.count == queue.mbufs.size()) send(direction);

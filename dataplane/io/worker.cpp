@@ -61,6 +61,8 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   std::array<rte_mbuf*, kBurst> received;
   const uint16_t count = rte_eth_rx_burst(port, ports_.queue, received.data(), kBurst);
   if (count == 0) return 0;
+  // Not every driver notes the port (net_ring does not), and the direction hangs on it.
+  for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
   count_received({received.data(), count});
   classify({received.data(), count}, ports_, burst_, transmit_, counters_);
   if (workers_ > 1) give_to_owners();
@@ -78,8 +80,11 @@ void Worker::count_received(std::span<rte_mbuf* const> received) noexcept {
 
 void Worker::handle_burst() noexcept {
   if (burst_.count == 0) return;
-  find_flows(burst_, orientation_, flows_.table());
-  for (uint16_t i = 0; i < burst_.count; ++i) flows_.handle(burst_, i);
+  find_flows(burst_, flows_.table());
+  for (uint16_t i = 0; i < burst_.count; ++i) {
+    if (orientation_ == Orientation::by_initiator) orient(burst_, i, flows_.table());
+    flows_.handle(burst_, i);
+  }
 }
 
 // Stage 3: what belongs to another worker goes to its ring; the rest closes up.

@@ -26,9 +26,17 @@ constexpr uint32_t kPackets = 8191;
 // Once a process: DPDK cannot be started twice.
 void start_eal() {
   static const bool started = [] {
-    std::vector<std::string> text{"pipeline_test", "--no-huge", "-m",        "256",
-                                  "--no-pci",      "-l",        "0",         "--no-telemetry",
-                                  "--no-shconf",   "--iova-mode=va", "--log-level=error"};
+    std::vector<std::string> text{"pipeline_test",
+                                  "--no-huge",
+                                  "-m",
+                                  "256",
+                                  "--no-pci",
+                                  "-l",
+                                  "0",
+                                  "--no-telemetry",
+                                  "--no-shconf",
+                                  "--iova-mode=va",
+                                  "--log-level=error"};
     std::vector<char*> argv;
     for (std::string& arg : text) argv.push_back(arg.data());
     return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
@@ -58,7 +66,9 @@ struct RingPort {
   std::vector<rte_ring*> tx;
   std::unique_ptr<Port> port;
 
-  RingPort(const std::string& name, unsigned queues, rte_mempool* pool) {
+  RingPort(const std::string& side, unsigned queues, rte_mempool* pool) {
+    static int count = 0;  // DPDK lets go of a device's name late
+    const std::string name = side + std::to_string(++count);
     for (unsigned i = 0; i < queues; ++i) {
       const std::string suffix = "_" + name + std::to_string(i);
       rx.push_back(rte_ring_create(("rx" + suffix).c_str(), kRingPackets, SOCKET_ID_ANY, 0));
@@ -192,6 +202,10 @@ void Pipeline::sleep_ms(uint32_t ms) {
   }
 }
 
+void Pipeline::end_all_flows() {
+  for (auto& worker : parts_->workers) worker->end_all_flows();
+}
+
 uint64_t Pipeline::counter(std::string_view family, std::string_view labels) const {
   const auto value = parts_->stats->find(family, labels);
   INFO(family << "{" << labels << "}");
@@ -215,7 +229,9 @@ std::string Pipeline::last_line(FlowEvent::Type type) {
   return "";
 }
 
-unsigned Pipeline::packets_in_use() const { return rte_mempool_in_use_count(parts_->pool.get()); }
+unsigned Pipeline::packets_in_use() const {
+  return rte_mempool_in_use_count(parts_->pool.get());
+}
 
 Packet decoded(const Bytes& frame) {
   Packet packet;

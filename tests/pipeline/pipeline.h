@@ -41,6 +41,8 @@ class Pipeline {
 
   void push(std::string_view policy);
   void sleep_ms(uint32_t ms);
+  /// As at shutdown.
+  void end_all_flows();
 
   /// A counter summed over workers, by family and labels: ("sallyport_drops_total",
   /// "reason=denied").

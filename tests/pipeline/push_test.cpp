@@ -1,0 +1,148 @@
+// A push reaches live flows, swaps without a lost packet, and is all or nothing.
+#include <catch2/catch.hpp>
+
+#include "tests/pipeline/conversation.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+
+namespace {
+
+const Bytes kGood = hello().sni("good.test").record();
+
+std::string allow(const std::string& name) {
+  return "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n  egress:\n"
+         "    - {name: only-" +
+         name.substr(0, name.find('.')) + ", action: Allow, to: {domainNames: [" + name + "]}}\n";
+}
+
+constexpr std::string_view kAllowAll =
+    "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: all}\nspec:\n  egress:\n"
+    "    - {name: everything, action: Allow}\n";
+
+}  // namespace
+
+TEST_CASE("a live flow is decided anew on its next packet", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  flow.send(kGood);
+  const auto sent = static_cast<uint32_t>(kGood.size());
+  pipeline.from_outside(flow.in().ack(flow.client_first + sent).frame());
+  pipeline.to_outside();
+  pipeline.to_inside();
+  pipeline.events();
+
+  SECTION("still allowed: nothing is lost, and the record names the new rule") {
+    pipeline.push(allow("good.test"));
+    pipeline.from_inside(flow.out(sent).payload("more").frame());
+    pipeline.from_outside(flow.in().payload("answer").frame());
+    CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+    CHECK(pipeline.to_inside().size() == 1);
+    CHECK(pipeline.last_line(FlowEvent::Type::verdict).find("only-good") != std::string::npos);
+  }
+  SECTION("denied now, and the client speaks next: reset on both sides, its byte never leaves") {
+    pipeline.push(allow("else.test"));
+    pipeline.from_inside(flow.out(sent).payload("more").frame());
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first + sent));
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    const auto events = pipeline.events();
+    REQUIRE(events.size() == 1);
+    CHECK(events.front().state == FlowState::denied);
+    CHECK(events.front().name() == "good.test");
+  }
+  SECTION("denied now, and the server speaks next") {
+    pipeline.push(allow("else.test"));
+    pipeline.from_outside(flow.in().ack(flow.client_first + sent).payload("answer").frame());
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first + sent));
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+  }
+  SECTION("denied now: a new connection from the same port is judged afresh") {
+    pipeline.push(allow("else.test"));
+    pipeline.from_inside(flow.out(sent).payload("more").frame());
+    pipeline.to_outside();
+    Conversation next = flow;
+    next.client_first = 77'001;
+    next.open();
+    next.send(hello().sni("else.test").record());
+    CHECK(pipeline.payload_to_outside() == hello().sni("else.test").record());
+  }
+  SECTION("a new SYN on the same port, same addresses, while the old flow is allowed") {
+    Conversation next = flow;
+    next.client_first = 88'001;
+    next.open();
+    next.send(hello().sni("x.test").record());
+    CHECK(is_reset(pipeline.to_outside(), next.client_first));
+  }
+}
+
+TEST_CASE("a push meets a flow that is still held", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  pipeline.from_inside(flow.segment(kGood, 0, 50));
+
+  SECTION("everything is allowed now: the held bytes go out first") {
+    pipeline.push(kAllowAll);
+    pipeline.from_inside(flow.segment(kGood, 50, kGood.size()));
+    CHECK(pipeline.payload_to_outside() == kGood);
+    CHECK(pipeline.packets_in_use() == 0);
+  }
+  SECTION("the rest of the hello is judged by the new policy") {
+    pipeline.push(allow("else.test"));
+    pipeline.from_inside(flow.segment(kGood, 50, kGood.size()));
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+  }
+}
+
+TEST_CASE("a flow allowed unseen is reset when the new policy must see its name", "[pipeline]") {
+  Pipeline pipeline(kAllowAll);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  flow.send(kGood);
+  CHECK(pipeline.payload_to_outside() == kGood);
+  pipeline.push(allow("good.test"));
+  pipeline.from_inside(flow.out(kGood.size()).payload("more").frame());
+  CHECK(is_reset(pipeline.to_outside(), flow.client_first + static_cast<uint32_t>(kGood.size())));
+  CHECK(pipeline.events().back().reason == FlowReason::facts_not_inspected);
+}
+
+TEST_CASE("datagram flows follow a push too", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Bytes query = udp("198.18.0.2", 5000, "198.19.0.53", 53).payload("query").frame();
+  pipeline.from_inside(query);
+  CHECK(pipeline.to_outside().size() == 1);
+  pipeline.push(allow("good.test"));
+  pipeline.from_inside(query);
+  CHECK(pipeline.to_outside().empty());
+  pipeline.push(kAllowAll);
+  pipeline.from_inside(query);
+  CHECK(pipeline.to_outside().size() == 1);
+}
+
+TEST_CASE("a hundred pushes under live flows lose nothing and leak nothing", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  std::vector<Conversation> flows;
+  for (uint16_t i = 0; i < 200; ++i) {
+    flows.push_back({.pipeline = pipeline, .client_port = static_cast<uint16_t>(20000 + i)});
+    flows.back().open();
+    flows.back().send(kGood);
+    pipeline.from_outside(flows.back()
+                              .in()
+                              .ack(flows.back().client_first + static_cast<uint32_t>(kGood.size()))
+                              .frame());
+  }
+  pipeline.to_outside();
+  pipeline.to_inside();
+  size_t offset = kGood.size();
+  for (int push = 0; push < 100; ++push) {
+    pipeline.push(push % 2 == 0 ? allow("good.test") : std::string(kPolicy));
+    for (size_t i = 0; i < flows.size(); i += 20) {
+      pipeline.from_inside(flows[i].out(offset).payload("x").frame());
+    }
+    REQUIRE(pipeline.payload_to_outside() == Bytes(10, 'x'));
+    ++offset;
+  }
+  CHECK(pipeline.packets_in_use() == 0);
+  CHECK(pipeline.counter("sallyport_flows", "state=allowed") == 200);
+}

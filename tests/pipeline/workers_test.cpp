@@ -1,0 +1,40 @@
+// Several workers: whatever queue a packet lands on, its flow's owner handles it.
+#include <catch2/catch.hpp>
+
+#include "tests/pipeline/conversation.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+
+TEST_CASE("both directions and every segment reach the flow's one owner", "[pipeline]") {
+  Pipeline pipeline(kPolicy, {.workers = 3, .stage = {}});
+  const Bytes stream = hello().sni("good.test").record();
+  for (uint16_t i = 0; i < 60; ++i) {
+    CAPTURE(i);
+    const Conversation flow{.pipeline = pipeline, .client_port = static_cast<uint16_t>(30000 + i)};
+    // Each packet of the flow lands on another queue.
+    pipeline.from_inside(flow.syn(), 0);
+    pipeline.from_outside(flow.syn_ack(), 1);
+    pipeline.from_inside(flow.out().frame(), 2);
+    pipeline.to_outside();
+    pipeline.from_inside(flow.segment(stream, 0, 40), i % 3);
+    CHECK(pipeline.to_outside().empty());
+    pipeline.from_inside(flow.segment(stream, 40, stream.size()), (i + 1u) % 3);
+    CHECK(pipeline.payload_to_outside() == stream);
+  }
+  CHECK(pipeline.counter("sallyport_handed_off_packets_total", "") > 100);
+  CHECK(pipeline.counter("sallyport_flows", "state=allowed") == 60);
+  CHECK(pipeline.drops("midstream") == 0);
+}
+
+TEST_CASE("a denied flow is denied on whatever queue", "[pipeline]") {
+  Pipeline pipeline(kPolicy, {.workers = 2, .stage = {}});
+  const Bytes stream = hello().sni("other.test").record();
+  for (uint16_t i = 0; i < 20; ++i) {
+    Conversation flow{.pipeline = pipeline, .client_port = static_cast<uint16_t>(30000 + i)};
+    flow.open();
+    pipeline.from_inside(flow.out().payload(stream).frame(), i % 2);
+    CHECK(pipeline.payload_to_outside().empty());
+  }
+  CHECK(pipeline.counter("sallyport_flows", "state=denied") == 20);
+}
