@@ -21,8 +21,8 @@ FlowKey key_of(const Packet& packet, Direction direction) noexcept {
 
 }  // namespace
 
-void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
-              Transmit& transmit, CoreCounters& counters) noexcept {
+void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
+              Burst& burst, Transmit& transmit, CoreCounters& counters) noexcept {
   burst.count = 0;
   for (size_t i = 0; i < received.size(); ++i) {
     if (i + kPrefetchAhead < received.size()) {
@@ -51,29 +51,32 @@ void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst&
     burst.mbuf[burst.count] = mbuf;
     burst.direction[burst.count] = direction;
     burst.key[burst.count] = key_of(packet, direction);
+    burst.hash[burst.count] = hash(burst.key[burst.count]);
     ++burst.count;
   }
 }
 
 void find_flows(Burst& burst, const FlowTable& table) noexcept {
-  std::array<const FlowKey*, kBurst> keys;
-  for (uint16_t i = 0; i < burst.count; ++i) keys[i] = &burst.key[i];
-  table.find({keys.data(), burst.count}, burst.flow.data());
+  std::array<uint32_t, kBurst> hashes;
+  for (uint16_t i = 0; i < burst.count; ++i) hashes[i] = FlowHash::bucket_part(burst.hash[i]);
+  table.find(burst.key.data(), {hashes.data(), burst.count}, burst.flow.data());
 }
 
-void orient(Burst& burst, uint16_t i, const FlowTable& table) noexcept {
+void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noexcept {
   if (burst.flow[i] != FlowTable::kNone) return;
-  burst.flow[i] = table.find(burst.key[i]);
+  burst.flow[i] = table.find(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
   if (burst.flow[i] != FlowTable::kNone) return;
 
   const Packet& packet = burst.packet[i];
   const FlowKey turned = key_of(packet, opposite(burst.direction[i]));
-  const uint32_t flow = table.find(turned);
+  const uint64_t turned_hash = hash(turned);
+  const uint32_t flow = table.find(turned, FlowHash::bucket_part(turned_hash));
   constexpr uint8_t kSynAck = kSyn | kAck;
   const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
   if (flow == FlowTable::kNone && !answers) return;
   burst.flow[i] = flow;
   burst.key[i] = turned;
+  burst.hash[i] = turned_hash;
   burst.direction[i] = opposite(burst.direction[i]);
 }
 

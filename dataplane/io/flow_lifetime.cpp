@@ -41,7 +41,7 @@ uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   } else if (tcp && packet.payload_bytes > 0) {
     why = DropReason::syn_with_data;
   } else {
-    const uint32_t index = table_.insert(burst.key[i]);
+    const uint32_t index = table_.insert(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
     if (index != FlowTable::kNone) {
       start_flow(index, burst.direction[i]);
       return index;
@@ -126,7 +126,7 @@ void FlowStage::clear_flow(uint32_t index, FlowEnd end) noexcept {
 
 void FlowStage::end_flow(uint32_t index, FlowEnd end) noexcept {
   clear_flow(index, end);
-  table_.erase(index);
+  table_.erase(index, FlowHash::bucket_part(hash_(table_.flow(index).key)));
 }
 
 void FlowStage::end_all() noexcept {

@@ -51,7 +51,7 @@ void FlowStage::refuse(const Burst& burst, uint16_t i) noexcept {
 // Path MTU discovery and unreachable ports need these; they pass only for a flow that is there.
 void FlowStage::handle_icmp_error(Burst& burst, uint16_t i) noexcept {
   uint32_t index = burst.flow[i];
-  if (index == FlowTable::kNone) index = table_.find(burst.key[i]);
+  if (index == FlowTable::kNone) index = find_again(burst, i);
   if (index == FlowTable::kNone || table_.flow(index).state == FlowState::denied ||
       table_.flow(index).generation != context_.generation) {
     return drop(burst.mbuf[i], DropReason::icmp_unrelated);

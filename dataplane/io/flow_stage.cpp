@@ -18,12 +18,13 @@ rte_mbuf* mbuf_of(const Segment& segment) noexcept {
 }  // namespace
 
 FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-                     CoreCounters counters, FlowEventSink& events)
+                     CoreCounters counters, FlowEventSink& events, FlowHash hash)
     : options_(options),
       pool_(pool),
       transmit_(transmit),
       counters_(counters),
       events_(events),
+      hash_(hash),
       table_(table_name(options.worker).c_str(), options.flow_capacity, options.socket),
       context_(options.limits, options.worker),
       next_flow_id_(uint64_t{options.worker + 1} << 48) {}
@@ -41,14 +42,18 @@ void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
   context_.generation = policy != nullptr ? policy->generation : 0;
 }
 
+// A packet before this one in the burst may have opened the flow.
+uint32_t FlowStage::find_again(const Burst& burst, uint16_t i) const noexcept {
+  return table_.find(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
+}
+
 void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   if (packet.kind == PacketKind::icmp_error) return handle_icmp_error(burst, i);
 
   bool is_new = false;
   uint32_t index = burst.flow[i];
-  // A packet before this one in the burst may have opened the flow.
-  if (index == FlowTable::kNone) index = table_.find(burst.key[i]);
+  if (index == FlowTable::kNone) index = find_again(burst, i);
   if (index == FlowTable::kNone) {
     index = open(burst, i);
     if (index == FlowTable::kNone) return;

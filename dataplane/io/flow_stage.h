@@ -11,6 +11,7 @@
 #include "dataplane/io/burst.h"
 #include "dataplane/io/counters.h"
 #include "dataplane/io/flow_event.h"
+#include "dataplane/io/flow_hash.h"
 #include "dataplane/io/flow_table.h"
 #include "dataplane/io/policy_slot.h"
 #include "dataplane/io/reset.h"
@@ -43,7 +44,7 @@ class FlowStage {
  public:
   /// Throws std::runtime_error when memory is short. Start-up only.
   FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-            CoreCounters counters, FlowEventSink& events);
+            CoreCounters counters, FlowEventSink& events, FlowHash hash);
   ~FlowStage();
   FlowStage(const FlowStage&) = delete;
   FlowStage& operator=(const FlowStage&) = delete;
@@ -70,6 +71,7 @@ class FlowStage {
     uint32_t index;
   };
 
+  uint32_t find_again(const Burst& burst, uint16_t i) const noexcept;
   uint32_t open(Burst& burst, uint16_t i) noexcept;
   void refuse(const Burst& burst, uint16_t i) noexcept;
   Outcome step(uint32_t index, const Arrival& arrival, Direction direction, bool is_new) noexcept;
@@ -98,6 +100,7 @@ class FlowStage {
   Transmit& transmit_;
   CoreCounters counters_;
   FlowEventSink& events_;
+  const FlowHash hash_;
   FlowTable table_;
   FlowContext context_;
   Now now_;

@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_random.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
@@ -77,7 +78,8 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
     : config_(config),
       eal_(std::move(eal)),
       policies_(static_cast<unsigned>(config.worker_cores.size())),
-      handoff_(static_cast<unsigned>(config.worker_cores.size())) {}
+      handoff_(static_cast<unsigned>(config.worker_cores.size())),
+      hash_(rte_rand()) {}
 
 Gateway::~Gateway() {
   workers_.clear();
@@ -157,7 +159,7 @@ void Gateway::make_workers() {
     workers_.push_back(std::make_unique<Worker>(
         stage_options(config_, i, ports_[0].socket()), ports, Orientation::by_port, pool_,
         *rings_[i], stats_->core(i), stats_->counters(i),
-        Shared{.policies = policies_, .clock = clock_, .handoff = handoff_, .stop = stop_}));
+        Shared{.policies = policies_, .clock = clock_, .handoff = handoff_, .hash = hash_, .stop = stop_}));
   }
 }
 

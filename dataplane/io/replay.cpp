@@ -131,7 +131,7 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   stage.limits.names = 2 * kFlows;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
-                (*stats)->counters(0), {policies, clock, handoff, stop});
+                (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});
   worker.join();
   run_capture(worker, port->id());
   worker.end_all_flows();

@@ -18,7 +18,7 @@ Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientati
       stats_(stats),
       counters_(counters),
       transmit_(ports, counters),
-      flows_(options, pool, transmit_, counters, events) {}
+      flows_(options, pool, transmit_, counters, events, shared.hash) {}
 
 void Worker::run() noexcept {
   join();
@@ -40,7 +40,7 @@ uint16_t Worker::turn(Now now) noexcept {
     std::array<rte_mbuf*, kBurst> mine;
     const uint16_t count = shared_.handoff.take(options_.worker, mine);
     if (count > 0) {
-      classify({mine.data(), count}, ports_, burst_, transmit_, counters_);
+      classify({mine.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
       handle_burst();
       received = static_cast<uint16_t>(received + count);
     }
@@ -52,7 +52,7 @@ uint16_t Worker::turn(Now now) noexcept {
 void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexcept {
   take_policy(now);
   count_received(received);
-  classify(received, ports_, burst_, transmit_, counters_);
+  classify(received, ports_, shared_.hash, burst_, transmit_, counters_);
   handle_burst();
   finish_turn(now);
 }
@@ -64,7 +64,7 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   // Not every driver notes the port (net_ring does not), and the direction hangs on it.
   for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
   count_received({received.data(), count});
-  classify({received.data(), count}, ports_, burst_, transmit_, counters_);
+  classify({received.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
   if (workers_ > 1) give_to_owners();
   handle_burst();
   return count;
@@ -82,7 +82,7 @@ void Worker::handle_burst() noexcept {
   if (burst_.count == 0) return;
   find_flows(burst_, flows_.table());
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    if (orientation_ == Orientation::by_initiator) orient(burst_, i, flows_.table());
+    if (orientation_ == Orientation::by_initiator) orient(burst_, i, shared_.hash, flows_.table());
     flows_.handle(burst_, i);
   }
 }
@@ -91,13 +91,14 @@ void Worker::handle_burst() noexcept {
 void Worker::give_to_owners() noexcept {
   uint16_t kept = 0;
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    const unsigned owner = shared_.handoff.owner(burst_.key[i]);
+    const unsigned owner = shared_.handoff.owner(burst_.hash[i]);
     if (owner == options_.worker) {
       if (kept != i) {
         burst_.mbuf[kept] = burst_.mbuf[i];
         burst_.packet[kept] = burst_.packet[i];
         burst_.direction[kept] = burst_.direction[i];
         burst_.key[kept] = burst_.key[i];
+        burst_.hash[kept] = burst_.hash[i];
       }
       ++kept;
     } else if (shared_.handoff.give(owner, burst_.mbuf[i])) {

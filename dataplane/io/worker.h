@@ -24,6 +24,7 @@ struct Shared {
   PolicySlot& policies;
   const Clock& clock;
   Handoff& handoff;
+  FlowHash hash;
   const std::atomic<bool>& stop;
 };
 

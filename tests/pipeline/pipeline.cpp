@@ -110,7 +110,7 @@ struct Pipeline::Parts {
                           .queue = static_cast<uint16_t>(i)};
       workers.push_back(std::make_unique<Worker>(stage, pair, Orientation::by_port, pool.get(),
                                                  events, stats->core(i), stats->counters(i),
-                                                 Shared{policies, clock, handoff, stop}));
+                                                 Shared{policies, clock, handoff, FlowHash(1), stop}));
       workers.back()->join();
     }
   }
