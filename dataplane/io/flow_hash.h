@@ -12,7 +12,9 @@ namespace sallyport {
 /// CRC, however seeded, collides for the same pairs of keys every time.
 class FlowHash {
  public:
-  explicit FlowHash(uint64_t seed) noexcept : seed_(seed) {}
+  // A factor of zero would wipe out the other: not for a seed of zero and an IPv4 address, whose
+  // first eight bytes are zero.
+  explicit FlowHash(uint64_t seed) noexcept : seed_(seed ^ 0x452821e638d01377) {}
 
   uint64_t operator()(const FlowKey& key) const noexcept {
     uint64_t words[5];
