@@ -196,7 +196,7 @@ lab_down() {
   local status=$?
   trap '' HUP INT TERM   # a second Ctrl-C must not leave half of it standing
   progress_end
-  ((status == 0)) || lab_keep_logs
+  ((status == 0 || status > 128)) || lab_keep_logs
   [[ -n ${lab_keep:-} ]] || lab_clear
   return "$status"
 }
