@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_log.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -133,6 +134,18 @@ std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
   return args;
 }
 
+// Why a device was not taken: what its driver said first. It does not fail the whole start.
+std::string missing_device(const EalOptions& options, const std::string& said) {
+  for (const std::string& device : options.devices) {
+    uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(device_name(device).c_str(), &id) == 0) continue;
+    const std::string reason = said.substr(0, said.find('\n'));
+    return "device " + device +
+           ": not taken by DPDK: " + (reason.empty() ? "no driver knows it" : reason);
+  }
+  return "";
+}
+
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of("\n ");
   if (end == std::string::npos) return "";
@@ -150,7 +163,8 @@ void prepare_af_xdp() {
 }
 
 // Runs rte_eal_init() with its log kept aside: it is shown only when it explains a failure.
-std::string init(std::vector<std::string> args) {
+std::string init(const EalOptions& options, bool hugepages) {
+  std::vector<std::string> args = arguments(options, hugepages);
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   char* text = nullptr;
@@ -166,7 +180,11 @@ std::string init(std::vector<std::string> args) {
     said.assign(text, size);
     std::free(text);
   }
-  if (result >= 0) return "";
+  if (result >= 0) {
+    std::string missing = missing_device(options, said);
+    if (!missing.empty()) rte_eal_cleanup();
+    return missing;
+  }
   const std::string detail = last_line(said);
   return "DPDK did not start: " + (detail.empty() ? std::string(rte_strerror(error)) : detail);
 }
@@ -192,7 +210,7 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
         ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
   prepare_af_xdp();
-  if (std::string wrong = init(arguments(options, hugepages)); !wrong.empty()) {
+  if (std::string wrong = init(options, hugepages); !wrong.empty()) {
     return std::unexpected(wrong);
   }
   return Eal(hugepages);
