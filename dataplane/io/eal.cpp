@@ -4,16 +4,19 @@
 #include <net/if.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_log.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace sallyport {
 namespace {
@@ -72,19 +75,32 @@ std::string check_cores(const EalOptions& options) {
   return "";
 }
 
-uint64_t free_hugepage_mb() {
+// Of all sizes; `file` is free_hugepages or nr_hugepages.
+uint64_t hugepage_mb(const char* file) {
   uint64_t kilobytes = 0;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/sys/kernel/mm/hugepages", ignored)) {
     const std::string name = entry.path().filename();  // hugepages-2048kB
     uint64_t count = 0;
-    std::ifstream(entry.path() / "free_hugepages") >> count;
+    std::ifstream(entry.path() / file) >> count;
     const size_t dash = name.find('-');
     if (dash != std::string::npos) {
       kilobytes += count * std::strtoull(name.c_str() + dash + 1, nullptr, 10);
     }
   }
   return kilobytes / 1024;
+}
+
+// The kernel gives back the packet memory of AF_XDP sockets some time after their process has
+// ended: a restart would not find the hugepages that its predecessor had.
+bool enough_hugepages(uint64_t total_mb) {
+  constexpr int kTries = 20;
+  if (hugepage_mb("nr_hugepages") < total_mb) return false;
+  for (int i = 0; i < kTries; ++i) {
+    if (hugepage_mb("free_hugepages") >= total_mb) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
 }
 
 std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
@@ -118,6 +134,18 @@ std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
   return args;
 }
 
+// Why a device was not taken: what its driver said first. It does not fail the whole start.
+std::string missing_device(const EalOptions& options, const std::string& said) {
+  for (const std::string& device : options.devices) {
+    uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(device_name(device).c_str(), &id) == 0) continue;
+    const std::string reason = said.substr(0, said.find('\n'));
+    return "device " + device +
+           ": not taken by DPDK: " + (reason.empty() ? "no driver knows it" : reason);
+  }
+  return "";
+}
+
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of("\n ");
   if (end == std::string::npos) return "";
@@ -135,7 +163,8 @@ void prepare_af_xdp() {
 }
 
 // Runs rte_eal_init() with its log kept aside: it is shown only when it explains a failure.
-std::string init(std::vector<std::string> args) {
+std::string init(const EalOptions& options, bool hugepages) {
+  std::vector<std::string> args = arguments(options, hugepages);
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   char* text = nullptr;
@@ -151,7 +180,11 @@ std::string init(std::vector<std::string> args) {
     said.assign(text, size);
     std::free(text);
   }
-  if (result >= 0) return "";
+  if (result >= 0) {
+    std::string missing = missing_device(options, said);
+    if (!missing.empty()) rte_eal_cleanup();
+    return missing;
+  }
   const std::string detail = last_line(said);
   return "DPDK did not start: " + (detail.empty() ? std::string(rte_strerror(error)) : detail);
 }
@@ -168,16 +201,16 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   }
   if (std::string wrong = check_cores(options); !wrong.empty()) return std::unexpected(wrong);
 
-  const uint64_t free_mb = options.hugepages == Hugepages::never ? 0 : free_hugepage_mb();
-  const bool hugepages = free_mb >= options.total_mb;
+  const bool hugepages =
+      options.hugepages != Hugepages::never && enough_hugepages(options.total_mb);
   if (options.hugepages == Hugepages::require && !hugepages) {
-    return std::unexpected("memory.hugepages is require, but only " + std::to_string(free_mb) +
-                           " MB of hugepages are free and memory.total_mb is " +
-                           std::to_string(options.total_mb) +
-                           ": raise vm.nr_hugepages, or set memory.hugepages to auto");
+    return std::unexpected(
+        "memory.hugepages is require, but only " + std::to_string(hugepage_mb("free_hugepages")) +
+        " MB of hugepages are free and memory.total_mb is " + std::to_string(options.total_mb) +
+        ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
   prepare_af_xdp();
-  if (std::string wrong = init(arguments(options, hugepages)); !wrong.empty()) {
+  if (std::string wrong = init(options, hugepages); !wrong.empty()) {
     return std::unexpected(wrong);
   }
   return Eal(hugepages);
