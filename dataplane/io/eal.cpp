@@ -158,10 +158,6 @@ std::string init(std::vector<std::string> args) {
 
 }  // namespace
 
-std::string device_name(const std::string& device) {
-  return device.substr(0, device.find(','));
-}
-
 std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   for (const std::string& device : options.devices) {
     if (std::string wrong = check_device(device); !wrong.empty()) return std::unexpected(wrong);
