@@ -26,6 +26,11 @@ void advance(uint32_t& next, uint32_t end) noexcept {
   if (sequence_distance(next, end) > 0) next = end;
 }
 
+bool is_over(const Flow& flow) noexcept {
+  constexpr uint8_t kBothFins = kClientFin | kServerFin;
+  return (flow.progress & kResetSeen) != 0 || (flow.progress & kBothFins) == kBothFins;
+}
+
 // Held packets are about to be sent: they count as seen by the server from here on.
 void advance_past_held(Flow& flow, const Inspection& inspection,
                        const FlowContext& context) noexcept {
@@ -227,7 +232,13 @@ Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
   if ((packet.tcp_flags & (kSyn | kAck)) == kSyn) {
     if (packet.payload_bytes > 0) return Outcome::drop(DropReason::syn_with_data);
     const bool again = packet.tcp_sequence + 1 == inspection.client_first;
-    if (!again || flow.state == FlowState::denied) return {.fate = Fate::drop, .restart = true};
+    if (!again || flow.state == FlowState::denied || is_over(flow)) {
+      return {.fate = Fate::drop, .restart = true};
+    }
+    // No stack sends its SYN again once it has sent data. A server that has forgotten the
+    // connection would take it for a new one, whose first bytes nobody would inspect.
+    if (flow.client_next != inspection.client_first)
+      return Outcome::drop(DropReason::out_of_window);
   }
   if (flow.state == FlowState::denied) {
     return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};

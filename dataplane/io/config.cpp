@@ -1,8 +1,10 @@
 #include "dataplane/io/config.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -49,8 +51,9 @@ class Section {
     report_.error(*node, "E102", name_ + "." + std::string(key) + " must be one of " + known);
   }
 
+  /// @return whether `out` was read; if not, it was reported.
   template <typename T>
-  void read_number(const YamlNode& node, std::string_view key, T& out, uint64_t least,
+  bool read_number(const YamlNode& node, std::string_view key, T& out, uint64_t least,
                    uint64_t most) {
     uint64_t value = 0;
     const char* end = node.scalar.data() + node.scalar.size();
@@ -60,9 +63,10 @@ class Section {
       report_.error(node, "E103",
                     name_ + "." + std::string(key) + " must be a whole number from " +
                         std::to_string(least) + " to " + std::to_string(most));
-      return;
+      return false;
     }
     out = static_cast<T>(value);
+    return true;
   }
 
   void finish() { map_.finish(); }
@@ -92,7 +96,7 @@ void read_cores(Section section, GatewayConfig& config, Report& report) {
       config.worker_cores.clear();
       for (const YamlNode& item : workers->items) {
         unsigned core = 0;
-        section.read_number(item, "workers", core, 0, 1023);
+        if (!section.read_number(item, "workers", core, 0, 1023)) continue;
         if (std::ranges::count(config.worker_cores, core) > 0 || core == config.main_core) {
           report.error(item, "E105", "core " + std::to_string(core) + " is used twice",
                        "each worker and the main thread need a core of their own");
@@ -147,7 +151,8 @@ void check_together(const GatewayConfig& config, const YamlNode& root, Report& r
                  "memory.packets",
                  "held packets would starve the receive queues: raise memory.packets");
   }
-  if (!config.inside_device.empty() && config.inside_device == config.outside_device) {
+  if (!config.inside_device.empty() &&
+      device_name(config.inside_device) == device_name(config.outside_device)) {
     report.error(root, "E107", "ports.inside and ports.outside are the same device");
   }
 }
@@ -187,15 +192,25 @@ std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(
   return config;
 }
 
+std::string device_name(const std::string& device) {
+  return device.substr(0, device.find(','));
+}
+
 std::expected<GatewayConfig, std::vector<Diagnostic>> load_gateway_config(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  SourceFile source{.name = path, .text = std::string(std::istreambuf_iterator<char>(in), {})};
-  if (!in.is_open() || in.bad()) {
+  const auto unreadable = [&path](int error) {
     return std::unexpected(std::vector<Diagnostic>{
         {.file = path,
          .code = "E100",
-         .message = std::string("cannot be read: ") + std::strerror(errno)}});
-  }
+         .message = std::string("cannot be read: ") + std::strerror(error)}});
+  };
+  std::error_code ignored;
+  // A folder opens like a file, and throws when it is read.
+  if (std::filesystem::is_directory(path, ignored)) return unreadable(EISDIR);
+  std::ifstream in(path, std::ios::binary);
+  if (!in.is_open()) return unreadable(errno);
+  const SourceFile source{.name = path,
+                          .text = std::string(std::istreambuf_iterator<char>(in), {})};
+  if (in.bad()) return unreadable(EIO);
   return parse_gateway_config(source);
 }
 

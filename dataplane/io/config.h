@@ -44,7 +44,12 @@ struct GatewayConfig {
   std::string stats = "/run/sallyport/stats";
   std::string flow_log = "/var/log/sallyport/flows.ndjson";
   std::string policy_image = "/var/lib/sallyport/last-good.spimg";
+
+  bool operator==(const GatewayConfig&) const = default;
 };
+
+/// "net_af_xdp0" of "net_af_xdp0,iface=eth1": what DPDK calls the device.
+std::string device_name(const std::string& device);
 
 /// Reads and checks a configuration. All errors at once, with file, line and column.
 std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(

@@ -191,10 +191,6 @@ std::string init(const EalOptions& options, bool hugepages) {
 
 }  // namespace
 
-std::string device_name(const std::string& device) {
-  return device.substr(0, device.find(','));
-}
-
 std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   for (const std::string& device : options.devices) {
     if (std::string wrong = check_device(device); !wrong.empty()) return std::unexpected(wrong);

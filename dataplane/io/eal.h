@@ -35,7 +35,4 @@ class Eal {
   bool live_;
 };
 
-/// "net_af_xdp0" of "net_af_xdp0,iface=eth1": what DPDK calls the device.
-std::string device_name(const std::string& device);
-
 }  // namespace sallyport

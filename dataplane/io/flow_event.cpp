@@ -118,7 +118,9 @@ Json to_json(const FlowEvent& event, const PolicyNames& names) {
     flow["bytes_toclient"] = out ? event.bytes_in : event.bytes_out;
     flow["start"] = timestamp(event.started_unix_ns);
     flow["end"] = timestamp(event.timestamp_unix_ns);
-    flow["age"] = (event.timestamp_unix_ns - event.started_unix_ns) / 1'000'000'000;
+    // The wall clock may have been set back meanwhile.
+    const uint64_t end_ns = std::max(event.timestamp_unix_ns, event.started_unix_ns);
+    flow["age"] = (end_ns - event.started_unix_ns) / 1'000'000'000;
     flow["state"] = to_string(event.state);
     flow["reason"] = end_name(event.end);
     json["flow"] = std::move(flow);

@@ -165,8 +165,9 @@ void Gateway::make_workers() {
 
 // A restart must not leave the node without the policy it had.
 void Gateway::load_stored_policy() {
+  std::error_code ignored;
   std::ifstream in(config_.policy_image, std::ios::binary);
-  if (!in.is_open()) {
+  if (!in.is_open() || !fs::is_regular_file(config_.policy_image, ignored)) {
     spdlog::warn("no stored policy at {}: everything is denied until one is pushed",
                  config_.policy_image);
     return;

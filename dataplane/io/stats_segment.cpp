@@ -85,18 +85,22 @@ std::expected<std::unique_ptr<StatsSegment>, std::string> StatsSegment::create(
   std::unique_ptr<StatsSegment> segment(new StatsSegment);
   segment->size_ = kCoreOffset + cores.size() * kCoreStride;
   const std::string fresh = path + ".new";
+  int fd = -1;
   const auto failed = [&](const char* what) {
+    const int error = errno;
+    if (fd >= 0) unlink(fresh.c_str());
     return std::unexpected("stats segment " + fresh + ": cannot " + what + ": " +
-                           std::strerror(errno));
+                           std::strerror(error));
   };
 
-  int fd = -1;
   if (!path.empty()) {
     unlink(fresh.c_str());
     fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) return failed("create");
     if (ftruncate(fd, static_cast<off_t>(segment->size_)) != 0) {
+      const int error = errno;
       close(fd);
+      errno = error;
       return failed("size");
     }
   }

@@ -115,6 +115,51 @@ TEST_CASE("a full table refuses new flows and keeps the old", "[pipeline]") {
   CHECK(pipeline.to_outside().size() == 1);
 }
 
+TEST_CASE("a SYN with the number of a connection that was allowed opens nothing unseen",
+          "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  const Bytes other = hello().sni("other.test").record();
+  const auto sent = static_cast<uint32_t>(kGood.size());
+
+  SECTION("before anything was sent it is a retransmission") {
+    pipeline.from_inside(flow.syn());
+    pipeline.from_inside(flow.syn());
+    pipeline.from_outside(flow.syn_ack());
+    pipeline.from_inside(flow.syn());
+    CHECK(pipeline.to_outside() == std::vector<Bytes>(3, flow.syn()));
+    flow.send(kGood);
+    CHECK(pipeline.payload_to_outside() == kGood);
+  }
+  SECTION("on an open connection it goes nowhere") {
+    flow.open();
+    flow.send(kGood);
+    pipeline.from_outside(flow.in().ack(flow.client_first + sent).frame());
+    pipeline.to_outside();
+    pipeline.from_inside(flow.syn());
+    CHECK(pipeline.to_outside().empty());
+    CHECK(pipeline.drops("out_of_window") == 1);
+    pipeline.from_inside(flow.out(sent).payload("more").frame());
+    CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+  }
+  SECTION("after the end it opens another connection, which is inspected") {
+    flow.open();
+    flow.send(kGood);
+    pipeline.from_outside(flow.in().ack(flow.client_first + sent).frame());
+    const bool reset = GENERATE(true, false);
+    if (reset) {
+      pipeline.from_inside(flow.out(sent).flags(kRst).frame());
+    } else {
+      pipeline.from_inside(flow.out(sent).flags(kFin | kAck).frame());
+      pipeline.from_outside(flow.in().flags(kFin | kAck).frame());
+    }
+    flow.open();
+    flow.send(other);
+    CHECK(pipeline.payload_to_outside().empty());
+    CHECK(pipeline.events().back().state == FlowState::denied);
+  }
+}
+
 TEST_CASE("a whole connection in one burst", "[pipeline]") {
   Pipeline pipeline(kPolicy);
   const Conversation flow{.pipeline = pipeline};

@@ -1,6 +1,5 @@
 #include "tests/pipeline/pipeline.h"
 
-#include <rte_eal.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
@@ -16,33 +15,13 @@
 #include "dataplane/io/stats_segment.h"
 #include "dataplane/io/worker.h"
 #include "policy/compile/compile.h"
+#include "tests/support/eal.h"
 
 namespace sallyport::test {
 namespace {
 
 constexpr unsigned kRingPackets = 1024;
 constexpr uint32_t kPackets = 8191;
-
-// Once a process: DPDK cannot be started twice.
-void start_eal() {
-  static const bool started = [] {
-    std::vector<std::string> text{"pipeline_test",
-                                  "--no-huge",
-                                  "-m",
-                                  "256",
-                                  "--no-pci",
-                                  "-l",
-                                  "0",
-                                  "--no-telemetry",
-                                  "--no-shconf",
-                                  "--iova-mode=va",
-                                  "--log-level=error"};
-    std::vector<char*> argv;
-    for (std::string& arg : text) argv.push_back(arg.data());
-    return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
-  }();
-  if (!started) throw std::runtime_error("rte_eal_init failed");
-}
 
 std::unique_ptr<PolicyTable> table_of(std::string_view policy, unsigned workers) {
   const std::vector<SourceFile> sources{{.name = "test.yaml", .text = std::string(policy)}};

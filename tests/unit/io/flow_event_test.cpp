@@ -1,0 +1,237 @@
+// Lines of the flow log: whatever a flow is called, one event is one line of JSON.
+#include "dataplane/io/flow_event.h"
+
+#include <algorithm>
+#include <array>
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+
+#include "dataplane/inspect/fault_info.h"
+#include "tests/support/eal.h"
+
+using namespace sallyport;
+using Json = nlohmann::json;
+
+namespace {
+
+FlowEvent sample() {
+  FlowEvent event{};
+  event.key.inside = parse_ip_address("10.1.2.3").value();
+  event.key.outside = parse_ip_address("203.0.113.9").value();
+  event.key.inside_port = 40000;
+  event.key.outside_port = 443;
+  event.key.ip_protocol = kIpProtocolTcp;
+  event.flow_id = (uint64_t{1} << 48) + 7;
+  event.started_unix_ns = 1'700'000'000'000'001'999;
+  event.timestamp_unix_ns = 1'700'000'061'020'030'000;
+  event.bytes_out = 1000;
+  event.bytes_in = 2000;
+  event.packets_out = 10;
+  event.packets_in = 20;
+  event.generation = 9;
+  event.core = 3;
+  event.type = FlowEvent::Type::flow;
+  event.state = FlowState::denied;
+  event.reason = FlowReason::default_deny;
+  event.end = FlowEnd::reset;
+  event.app_known = Known::present;
+  event.app = AppProtocol::tls;
+  event.set_name("pypi.org");
+  return event;
+}
+
+Json line_of(const FlowEvent& event) {
+  const std::string line = to_eve(event, PolicyNames{});
+  CHECK(line.find('\n') == std::string::npos);
+  CHECK(std::all_of(line.begin(), line.end(),
+                    [](char c) { return static_cast<unsigned char>(c) >= 0x20; }));
+  return Json::parse(line);
+}
+
+}  // namespace
+
+TEST_CASE("the record of a flow's end", "[event]") {
+  CHECK(line_of(sample()) == Json::parse(R"({
+    "timestamp": "2023-11-14T22:14:21.020030+0000", "flow_id": 281474976710663,
+    "event_type": "flow", "src_ip": "10.1.2.3", "src_port": 40000, "dest_ip": "203.0.113.9",
+    "dest_port": 443, "proto": "TCP", "app_proto": "tls", "tls": {"sni": "pypi.org"},
+    "flow": {"pkts_toserver": 10, "bytes_toserver": 1000, "pkts_toclient": 20,
+             "bytes_toclient": 2000, "start": "2023-11-14T22:13:20.000001+0000",
+             "end": "2023-11-14T22:14:21.020030+0000", "age": 61, "state": "denied",
+             "reason": "reset"},
+    "verdict": {"action": "deny"}, "policy": {"mode": "enforce", "reason": "default_deny"},
+    "core": 3, "schema": 1})"));
+}
+
+TEST_CASE("a verdict says nothing of what will cross", "[event]") {
+  FlowEvent event = sample();
+  event.type = FlowEvent::Type::verdict;
+  const Json json = line_of(event);
+  CHECK(json["event_type"] == "verdict");
+  CHECK_FALSE(json.contains("flow"));
+}
+
+TEST_CASE("a flow opened from outside has its ends, and its counts, the other way", "[event]") {
+  FlowEvent event = sample();
+  event.opened_inside = false;
+  const Json json = line_of(event);
+  CHECK(json["src_ip"] == "203.0.113.9");
+  CHECK(json["src_port"] == 443);
+  CHECK(json["dest_ip"] == "10.1.2.3");
+  CHECK(json["dest_port"] == 40000);
+  CHECK(json["flow"]["pkts_toserver"] == 20);
+  CHECK(json["flow"]["bytes_toserver"] == 2000);
+  CHECK(json["flow"]["pkts_toclient"] == 10);
+  CHECK(json["flow"]["bytes_toclient"] == 1000);
+}
+
+TEST_CASE("each value of each enum has its word", "[event]") {
+  FlowEvent event = sample();
+  SECTION("protocols") {
+    const std::pair<uint8_t, std::string> rows[] = {
+        {6, "TCP"}, {17, "UDP"}, {1, "ICMP"}, {58, "IPv6-ICMP"}, {47, "47"}};
+    for (const auto& [protocol, word] : rows) {
+      event.key.ip_protocol = protocol;
+      CHECK(line_of(event)["proto"] == word);
+    }
+  }
+  SECTION("states") {
+    const std::pair<FlowState, std::string> rows[] = {{FlowState::allowed, "allow"},
+                                                      {FlowState::denied, "deny"},
+                                                      {FlowState::pending, "pending"}};
+    for (const auto& [state, word] : rows) {
+      event.state = state;
+      CHECK(line_of(event)["verdict"]["action"] == word);
+    }
+  }
+  SECTION("ends") {
+    const std::pair<FlowEnd, std::string> rows[] = {{FlowEnd::closed, "closed"},
+                                                    {FlowEnd::reset, "reset"},
+                                                    {FlowEnd::timeout, "timeout"},
+                                                    {FlowEnd::replaced, "replaced"},
+                                                    {FlowEnd::shutdown, "shutdown"}};
+    for (const auto& [end, word] : rows) {
+      event.end = end;
+      CHECK(line_of(event)["flow"]["reason"] == word);
+    }
+  }
+  SECTION("reasons") {
+    std::set<std::string> words;
+    for (uint8_t i = 0; i < static_cast<uint8_t>(FlowReason::count_); ++i) {
+      event.reason = static_cast<FlowReason>(i);
+      CHECK(words.insert(line_of(event)["policy"]["reason"]).second);
+    }
+    CHECK(words.contains("inspection_timeout"));
+  }
+  SECTION("faults") {
+    CHECK_FALSE(line_of(event)["policy"].contains("fault"));
+    for (const auto& row : std::span(kInspectFaultInfo).subspan(1)) {
+      event.fault = row.id;
+      CHECK(line_of(event)["policy"]["fault"] == std::string(row.name));
+    }
+  }
+}
+
+TEST_CASE("the application is named only when it is known", "[event]") {
+  FlowEvent event = sample();
+  SECTION("HTTP") {
+    event.app = AppProtocol::http;
+    CHECK(line_of(event)["http"]["hostname"] == "pypi.org");
+    CHECK_FALSE(line_of(event).contains("tls"));
+  }
+  SECTION("unknown or absent") {
+    event.app_known = GENERATE(Known::unknown, Known::absent);
+    CHECK(line_of(event)["app_proto"] == "unknown");
+    CHECK_FALSE(line_of(event).contains("tls"));
+  }
+  SECTION("TLS without a name") {
+    event.set_name("");
+    CHECK(line_of(event)["app_proto"] == "tls");
+    CHECK_FALSE(line_of(event).contains("tls"));
+  }
+}
+
+TEST_CASE("a replayed flow also has the flat fields", "[event]") {
+  FlowEvent event = sample();
+  const auto of_capture = [&] {
+    return Json::parse(to_eve_of_capture(event, PolicyNames{}, "a\"b.pcap"));
+  };
+  CHECK(of_capture()["pcap"] == "a\"b.pcap");
+  CHECK(of_capture()["dst_ip"] == "203.0.113.9");
+  CHECK(of_capture()["dst_port"] == 443);
+  CHECK(of_capture()["app"] == "tls");
+  CHECK(of_capture()["host"] == "pypi.org");
+  event.app = AppProtocol::http;
+  CHECK(of_capture()["app"] == "http1");
+  event.app_known = Known::absent;
+  event.set_name("");
+  CHECK(of_capture()["app"] == "unknown");
+  CHECK(of_capture()["host"] == "");
+}
+
+TEST_CASE("no name breaks a line", "[event]") {
+  FlowEvent event = sample();
+  std::mt19937 random(7);
+  std::vector<std::string> names{"a\nb",
+                                 "a\r\nb",
+                                 "\"",
+                                 "\\",
+                                 "\\\"}{",
+                                 std::string(3, '\0'),
+                                 "\xff\xfe",
+                                 "\xc3",
+                                 "\xe2\x80\xa8",
+                                 "</script>",
+                                 "\x7f\x1b[2J",
+                                 std::string(kMaxHostNameBytes, '"'),
+                                 std::string(kMaxHostNameBytes, '\xff')};
+  for (int i = 0; i < 500; ++i) {
+    std::string name(random() % (kMaxHostNameBytes + 1), ' ');
+    for (char& c : name) c = static_cast<char>(random());
+    names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    event.set_name(name);
+    CHECK(event.name() == name);
+    for (const AppProtocol app : {AppProtocol::tls, AppProtocol::http}) {
+      event.app = app;
+      const Json json = line_of(event);
+      CHECK(json["verdict"]["action"] == "deny");
+      CHECK(Json::parse(to_eve_of_capture(event, PolicyNames{}, name))["schema"] == 1);
+    }
+  }
+  event.set_name(std::string(400, 'x'));
+  CHECK(event.name() == std::string(kMaxHostNameBytes, 'x'));
+}
+
+TEST_CASE("a clock that was set back makes no flow billions of years old", "[event]") {
+  FlowEvent event = sample();
+  event.timestamp_unix_ns = event.started_unix_ns - 5'000'000'000;
+  CHECK(line_of(event)["flow"]["age"] == 0);
+}
+
+TEST_CASE("a ring takes what it has room for, in order, and says no to the rest", "[event]") {
+  test::start_eal();
+  FlowEventRing ring("flow_event_test", 5, -1);
+  std::array<FlowEvent, 8> out;
+  for (int round = 0; round < 3; ++round) {
+    FlowEvent event = sample();
+    for (uint64_t i = 0; i < 7; ++i) {
+      event.flow_id = i;
+      event.set_name(std::string(i, 'n'));
+      CHECK(ring.push(event) == (i < 5));
+    }
+    CHECK(ring.pop(std::span(out).first(2)) == 2);
+    CHECK(ring.pop(std::span(out).subspan(2)) == 3);
+    CHECK(ring.pop(out) == 0);
+    for (uint64_t i = 0; i < 5; ++i) {
+      CHECK(out[i].flow_id == i);
+      CHECK(out[i].name() == std::string(i, 'n'));
+      CHECK(std::memcmp(&out[i].key, &event.key, sizeof event.key) == 0);
+    }
+  }
+  CHECK_THROWS_WITH(FlowEventRing("flow_event_test", 5, -1), Catch::Contains("flow log ring"));
+}

@@ -1,0 +1,197 @@
+// What the data plane writes is what control's reader reads.
+#include "dataplane/io/stats_segment.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "control/common/stats_reader.h"
+#include "control/common/system.h"
+#include "dataplane/inspect/fault_info.h"
+
+using namespace sallyport;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder that goes with the test.
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string pattern = (fs::temp_directory_path() / "sallyport-stats-XXXXXX").string();
+    REQUIRE(mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  ~Folder() { fs::remove_all(path); }
+};
+
+StatsSnapshot read(const fs::path& path) {
+  const auto reader = StatsReader::open(path);
+  if (!reader) FAIL(reader.error().text);
+  auto snapshot = reader->snapshot();
+  REQUIRE(snapshot);
+  return *snapshot;
+}
+
+constexpr std::array<unsigned, 3> kCores{4, 2, 9};
+
+}  // namespace
+
+TEST_CASE("the reader finds every counter, in the order of its table", "[stats]") {
+  const Folder folder;
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  const StatsSnapshot seen = read(folder.path / "stats");
+  CHECK(seen.pid == getpid());
+  CHECK_FALSE(seen.ended);
+  CHECK(unix_now_ns() - seen.started_unix_ns < 60'000'000'000);
+  REQUIRE(seen.counters.size() == kAllCounters);
+
+  size_t at = 0;
+  for (const CounterInfo& counter : kCounterInfo) {
+    CHECK(seen.counters[at].family == counter.family);
+    CHECK(seen.counters[at].labels == counter.labels);
+    CHECK(seen.counters[at].help == counter.help);
+    CHECK(seen.counters[at].kind == counter.kind);
+    ++at;
+  }
+  const auto check_table = [&](const auto& table, const std::string& family,
+                               const std::string& label) {
+    for (const auto& row : table) {
+      CHECK(seen.counters[at].family == family);
+      CHECK(seen.counters[at].labels == label + "=" + std::string(row.name));
+      CHECK(seen.counters[at].help == row.help);
+      CHECK(seen.counters[at].kind == StatsKind::counter);
+      ++at;
+    }
+  };
+  check_table(kDropReasonInfo, "sallyport_drops_total", "reason");
+  check_table(std::span(kDecodeFaultInfo).subspan(1), "sallyport_drops_total", "reason");
+  check_table(std::span(kInspectFaultInfo).subspan(1), "sallyport_inspection_faults_total",
+              "fault");
+  CHECK(at == kAllCounters);
+}
+
+TEST_CASE("no name is cut, doubled or without its help", "[stats]") {
+  const Folder folder;
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  std::set<std::pair<std::string, std::string>> names;
+  std::set<std::string> families;
+  for (const StatsCounter& counter : read(folder.path / "stats").counters) {
+    CAPTURE(counter.family, counter.labels);
+    CHECK(counter.family.starts_with("sallyport_"));
+    // One byte of each field ends the text.
+    CHECK(counter.family.size() < sizeof(StatsCounterInfo::family) - 1);
+    CHECK(counter.labels.size() < sizeof(StatsCounterInfo::labels) - 1);
+    CHECK(counter.help.size() < sizeof(StatsCounterInfo::help));
+    CHECK(counter.help.ends_with('.'));
+    CHECK(counter.family.ends_with("_total") == (counter.kind == StatsKind::counter));
+    CHECK(names.emplace(counter.family, counter.labels).second);
+    families.insert(counter.family);
+  }
+  CHECK(families.size() >= 10);
+}
+
+TEST_CASE("each addition lands under its own name and core", "[stats]") {
+  const Folder folder;
+  const auto made = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(made);
+  StatsSegment& segment = **made;
+  // Value 1000 * core index + n for the n-th counter, by every way to count.
+  for (size_t core = 0; core < kCores.size(); ++core) {
+    CoreCounters counters = segment.counters(core);
+    uint64_t n = 1000 * core;
+    for (const CounterInfo& info : kCounterInfo) counters.add(info.id, n++);
+    for (const auto& row : kDropReasonInfo) counters.drop(row.id, n++);
+    for (const auto& row : std::span(kDecodeFaultInfo).subspan(1)) {
+      for (uint64_t i = 0; i < n; ++i) counters.fault(row.id);
+      ++n;
+    }
+    for (const auto& row : std::span(kInspectFaultInfo).subspan(1)) {
+      for (uint64_t i = 0; i < n; ++i) counters.fault(row.id);
+      ++n;
+    }
+    segment.core(core).revision = 77 + core;
+    segment.core(core).generation = 88 + core;
+    segment.core(core).heartbeat_unix_ns = 99 + core;
+  }
+  const StatsSnapshot seen = read(folder.path / "stats");
+  REQUIRE(seen.cores.size() == kCores.size());
+  for (size_t core = 0; core < kCores.size(); ++core) {
+    const StatsCoreValues& values = seen.cores[core];
+    CHECK(values.core == kCores[core]);
+    CHECK(values.revision == 77 + core);
+    CHECK(values.generation == 88 + core);
+    CHECK(values.heartbeat_unix_ns == 99 + core);
+    REQUIRE(values.values.size() == kAllCounters);
+    for (size_t i = 0; i < kAllCounters; ++i) {
+      CAPTURE(core, seen.counters[i].labels);
+      CHECK(values.values[i] == 1000 * core + i);
+      CHECK(segment.find(seen.counters[i].family, seen.counters[i].labels) == 3000 + 3 * i);
+    }
+  }
+  segment.counters(1).set(Counter::held_packets, 5);
+  segment.counters(1).set(Counter::held_packets, 4);
+  segment.counters(1).add(Counter::held_packets);
+  CHECK(read(folder.path / "stats").cores[1].values[static_cast<size_t>(Counter::held_packets)] ==
+        5);
+  CHECK_FALSE(segment.find("sallyport_drops_total", "reason=none").has_value());
+  CHECK_FALSE(segment.find("sallyport_drops_total", "").has_value());
+}
+
+TEST_CASE("the end is written into the segment, and the next one is another file", "[stats]") {
+  const Folder folder;
+  const fs::path path = folder.path / "stats";
+  auto first = StatsSegment::create(path, kCores);
+  REQUIRE(first);
+  const auto reader = StatsReader::open(path);
+  REQUIRE(reader);
+  CHECK_FALSE(reader->replaced());
+  auto second = StatsSegment::create(path, kCores);
+  REQUIRE(second);
+  CHECK(reader->replaced());
+  CHECK_FALSE(reader->snapshot()->ended);
+  first->reset();
+  CHECK(reader->snapshot()->ended);
+  CHECK_FALSE(read(path).ended);
+  second->reset();
+  CHECK(read(path).ended);
+  CHECK((fs::status(path).permissions() & fs::perms::others_write) == fs::perms::none);
+}
+
+TEST_CASE("without a path nothing is written anywhere", "[stats]") {
+  const auto segment = StatsSegment::create("", kCores);
+  REQUIRE(segment);
+  (*segment)->counters(2).drop(DropReason::denied, 3);
+  CHECK((*segment)->find("sallyport_drops_total", "reason=denied") == 3);
+}
+
+TEST_CASE("a path that cannot be written is named, and nothing is left", "[stats]") {
+  const Folder folder;
+  const auto said = [](const fs::path& path) {
+    const auto segment = StatsSegment::create(path, kCores);
+    REQUIRE_FALSE(segment);
+    return segment.error();
+  };
+  CHECK(said(folder.path / "none" / "stats") == "stats segment " +
+                                                    (folder.path / "none" / "stats.new").string() +
+                                                    ": cannot create: No such file or directory");
+  fs::create_directory(folder.path / "stats");
+  CHECK(said(folder.path / "stats") == "stats segment " + (folder.path / "stats.new").string() +
+                                           ": cannot rename: Is a directory");
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
+}
+
+TEST_CASE("a leftover of a writer that died is replaced", "[stats]") {
+  const Folder folder;
+  std::ofstream(folder.path / "stats.new") << "half a segment";
+  std::ofstream(folder.path / "stats") << "something else";
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  CHECK(read(folder.path / "stats").cores.size() == 3);
+}
