@@ -80,6 +80,8 @@ class Section {
 void read_ports(Section section, GatewayConfig& config) {
   section.text("inside", config.inside_device, true);
   section.text("outside", config.outside_device, true);
+  section.one_of<bool>("orientation", config.by_initiator,
+                       {{"by_port", false}, {"by_initiator", true}});
   section.number("mtu_bytes", config.mtu_bytes, 576, 9600);
   section.number("rx_descriptors", config.rx_descriptors, 64, 32768);
   section.number("tx_descriptors", config.tx_descriptors, 64, 32768);

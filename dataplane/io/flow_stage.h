@@ -21,7 +21,7 @@ namespace sallyport {
 
 /// Idle times after which a flow leaves the table, and what may open one.
 struct FlowTimeouts {
-  uint32_t tcp_idle_ms = 3'600'000;
+  uint32_t tcp_idle_ms = 7'500'000;
   uint32_t tcp_opening_ms = 30'000;
   uint32_t tcp_closing_ms = 10'000;
   uint32_t udp_idle_ms = 60'000;

@@ -157,9 +157,14 @@ void Gateway::make_workers() {
     const PortPair ports{
         .inside = ports_[0].id(), .outside = ports_[1].id(), .queue = static_cast<uint16_t>(i)};
     workers_.push_back(std::make_unique<Worker>(
-        stage_options(config_, i, ports_[0].socket()), ports, Orientation::by_port, pool_,
-        *rings_[i], stats_->core(i), stats_->counters(i),
-        Shared{.policies = policies_, .clock = clock_, .handoff = handoff_, .hash = hash_, .stop = stop_}));
+        stage_options(config_, i, ports_[0].socket()), ports,
+        config_.by_initiator ? Orientation::by_initiator : Orientation::by_port, pool_, *rings_[i],
+        stats_->core(i), stats_->counters(i),
+        Shared{.policies = policies_,
+               .clock = clock_,
+               .handoff = handoff_,
+               .hash = hash_,
+               .stop = stop_}));
   }
 }
 
