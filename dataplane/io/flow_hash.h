@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -12,18 +13,19 @@ namespace sallyport {
 /// CRC, however seeded, collides for the same pairs of keys every time.
 class FlowHash {
  public:
-  // A factor of zero would wipe out the other: not for a seed of zero and an IPv4 address, whose
-  // first eight bytes are zero.
-  explicit FlowHash(uint64_t seed) noexcept : seed_(seed ^ 0x452821e638d01377) {}
+  explicit FlowHash(uint64_t seed) noexcept {
+    for (uint64_t& secret : secrets_) secret = next_secret(seed);
+  }
 
+  // Each word meets a secret of its own before it becomes a factor: a factor that an attacker could
+  // make zero would wipe out the other, and all that was hashed before it.
   uint64_t operator()(const FlowKey& key) const noexcept {
     uint64_t words[5];
     static_assert(sizeof words == sizeof key);
     std::memcpy(words, &key, sizeof words);
-    // Odd constants without structure (digits of pi), so that zero words still mix.
-    uint64_t hash = fold(words[0] ^ seed_, words[1] ^ 0x243f6a8885a308d3);
-    hash = fold(words[2] ^ hash, words[3] ^ 0x13198a2e03707345);
-    return fold(words[4] ^ hash, seed_ ^ 0xa4093822299f31d1);
+    uint64_t hash = fold(words[0] ^ secrets_[0], words[1] ^ secrets_[1]);
+    hash = fold(words[2] ^ secrets_[2], words[3] ^ secrets_[3]) ^ std::rotl(hash, 23);
+    return fold(words[4] ^ secrets_[4], hash ^ secrets_[5]) ^ hash;
   }
 
   /// For the table's buckets, and for the owner: apart, so that a worker's flows fill all buckets.
@@ -38,7 +40,15 @@ class FlowHash {
     return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
 
-  uint64_t seed_;
+  // SplitMix64 (Steele, Lea and Flood 2014): independent words from one seed.
+  static uint64_t next_secret(uint64_t& state) noexcept {
+    state += 0x9e3779b97f4a7c15;
+    uint64_t word = (state ^ state >> 30) * 0xbf58476d1ce4e5b9;
+    word = (word ^ word >> 27) * 0x94d049bb133111eb;
+    return word ^ word >> 31;
+  }
+
+  uint64_t secrets_[6];
 };
 
 }  // namespace sallyport

@@ -1,6 +1,7 @@
 #include "dataplane/io/flow_stage.h"
 
 #include "dataplane/inspect/flow_decision.h"
+#include "dataplane/inspect/multipath.h"
 #include "dataplane/inspect/tcp_flow.h"
 #include "dataplane/io/reset.h"
 
@@ -65,14 +66,36 @@ void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
   const FlowState before = table_.flow(index).state;
   Outcome outcome = step(index, arrival, in_hand.direction, is_new);
   count_state(before, table_.flow(index).state);
-  if (outcome.restart) {
-    // Same addresses, another connection: the old flow's record is closed, the new one starts here.
-    clear_flow(index, FlowEnd::replaced);
-    start_flow(index, in_hand.direction);
-    outcome = step(index, arrival, in_hand.direction, true);
-    count_state(FlowState::free, table_.flow(index).state);
-  }
+  if (outcome.restart) outcome = restart(index, arrival, in_hand.direction);
   carry_out(outcome, in_hand, packet);
+  // Denied by its first SYN: nothing more will come of it, and a flood must not fill the table. No
+  // packet of this burst was looked up before the flow was there, so none holds its index.
+  if (is_new && packet.kind == PacketKind::tcp && table_.flow(index).state == FlowState::denied) {
+    end_flow(index, FlowEnd::reset);
+  }
+}
+
+// Same addresses, another connection: the old flow's record is closed, the new one starts here.
+Outcome FlowStage::restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept {
+  clear_flow(index, FlowEnd::replaced);
+  start_flow(index, Direction::outbound);
+  Flow& flow = table_.flow(index);
+  flow.last_seen_ms = now_.ms;
+  const Outcome outcome = direction == Direction::outbound
+                              ? tcp_open(flow, table_.inspection(index), arrival, context_)
+                              : tcp_reopen(flow, table_.inspection(index), arrival, context_);
+  count_state(FlowState::free, flow.state);
+  return outcome;
+}
+
+// The SYN of a flow that is to be inspected agrees to nothing but plain TCP.
+void FlowStage::plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept {
+  if (packet.kind != PacketKind::tcp || (packet.tcp_flags & (kSyn | kAck)) != kSyn ||
+      flow.state != FlowState::pending) {
+    return;
+  }
+  const std::span<uint8_t> frame(rte_pktmbuf_mtod(mbuf, uint8_t*), rte_pktmbuf_data_len(mbuf));
+  if (remove_multipath_options(frame, packet)) counters_.add(Counter::multipath_removed);
 }
 
 Outcome FlowStage::step(uint32_t index, const Arrival& arrival, Direction direction,
@@ -101,6 +124,7 @@ void FlowStage::carry_out(const Outcome& outcome, const InHand& in_hand,
   if (outcome.discard) discard_held(in_hand.index, DropReason::held_after_denial);
   switch (outcome.fate) {
     case Outcome::Fate::forward:
+      plain_tcp(flow, packet, in_hand.mbuf);
       forward(flow, in_hand.direction, in_hand.mbuf);
       break;
     case Outcome::Fate::hold:

@@ -73,7 +73,8 @@ class FlowStage {
 
   uint32_t find_again(const Burst& burst, uint16_t i) const noexcept;
   uint32_t open(Burst& burst, uint16_t i) noexcept;
-  void refuse(const Burst& burst, uint16_t i) noexcept;
+  void refuse(const Burst& burst, uint16_t i, DropReason why) noexcept;
+  Outcome restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept;
   Outcome step(uint32_t index, const Arrival& arrival, Direction direction, bool is_new) noexcept;
   void carry_out(const Outcome& outcome, const InHand& in_hand, const Packet& packet) noexcept;
   void handle_icmp_error(Burst& burst, uint16_t i) noexcept;
@@ -86,6 +87,8 @@ class FlowStage {
   void send_reset(std::span<const uint8_t> frame, const Packet& packet, Direction direction,
                   bool to_sender, ResetFields fields) noexcept;
   void time_out_inspection(uint32_t index) noexcept;
+  void time_out_guard(uint32_t index) noexcept;
+  void plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept;
 
   void count_state(FlowState from, FlowState to) noexcept;
   void record_verdict(const Flow& flow) noexcept;
@@ -108,6 +111,7 @@ class FlowStage {
   uint64_t states_[4] = {};  // flows by FlowState
   uint32_t sweep_at_ = 0;
   uint32_t swept_ms_ = 0;
+  uint32_t sweep_due_ms_ = 0;  // time whose share of the table has not been looked at yet
 };
 
 }  // namespace sallyport

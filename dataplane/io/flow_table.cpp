@@ -39,8 +39,8 @@ void FlowTable::find(const FlowKey* keys, std::span<uint32_t> hashes,
     hits = 0;
   }
   for (uint32_t i = 0; i < count; ++i) {
-    out[i] = (hits >> i & 1) != 0 ? static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data[i]))
-                                  : kNone;
+    out[i] =
+        (hits >> i & 1) != 0 ? static_cast<uint32_t>(reinterpret_cast<uintptr_t>(data[i])) : kNone;
   }
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <rte_common.h>
 #include <rte_hash.h>
+#include <rte_prefetch.h>
 
 #include <cstdint>
 #include <memory>
@@ -33,6 +35,11 @@ class FlowTable {
   uint32_t insert(const FlowKey& key, uint32_t hash) noexcept;
   void erase(uint32_t index, uint32_t hash) noexcept;
 
+  void prefetch(uint32_t index) const noexcept {
+    const auto* flow = reinterpret_cast<const char*>(&flows_[index]);
+    rte_prefetch0(flow);
+    rte_prefetch0(flow + RTE_CACHE_LINE_SIZE);
+  }
   Flow& flow(uint32_t index) noexcept { return flows_[index]; }
   Inspection& inspection(uint32_t index) noexcept { return inspections_[index]; }
 

@@ -39,7 +39,7 @@ FlowStageOptions stage_options(const GatewayConfig& config, unsigned worker, int
   constexpr uint32_t kMs = 1000;
   return {.limits = {.held_bytes_per_flow = config.held_bytes_per_flow,
                      .held_packets = config.held_packets_per_worker,
-                     .names = config.flow_capacity + config.flow_capacity / 2,
+                     .names = config.flow_capacity * NameStore::kMostBlocks,
                      .inspection_timeout_ms = config.inspection_timeout_seconds * kMs},
           .timeouts = {.tcp_idle_ms = config.tcp_idle_seconds * kMs,
                        .tcp_opening_ms = config.tcp_opening_seconds * kMs,

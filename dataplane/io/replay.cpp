@@ -73,19 +73,22 @@ class CaptureClock {
  public:
   CaptureClock() : offset_(rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, nullptr)) {}
 
-  Now of(const rte_mbuf* mbuf) const noexcept {
+  // Captures step back where packets were merged or clocks set; time here never does.
+  Now of(const rte_mbuf* mbuf) noexcept {
     if (offset_ < 0) return {};
-    const uint64_t us = *RTE_MBUF_DYNFIELD(mbuf, offset_, const rte_mbuf_timestamp_t*);
-    return {.ms = static_cast<uint32_t>(us / 1000), .unix_ns = us * 1000};
+    latest_us_ =
+        std::max(latest_us_, *RTE_MBUF_DYNFIELD(mbuf, offset_, const rte_mbuf_timestamp_t*));
+    return {.ms = static_cast<uint32_t>(latest_us_ / 1000), .unix_ns = latest_us_ * 1000};
   }
 
  private:
   int offset_;
+  uint64_t latest_us_ = 0;
 };
 
 // Packets of one millisecond go together, as they would have come.
 void run_capture(Worker& worker, uint16_t port) {
-  const CaptureClock clock;
+  CaptureClock clock;
   std::array<rte_mbuf*, kBurst> received;
   for (;;) {
     const uint16_t count = rte_eth_rx_burst(port, 0, received.data(), kBurst);
@@ -128,7 +131,7 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   const std::atomic<bool> stop{false};
   FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0]};
   stage.limits.verify_checksums = options.verify_checksums;
-  stage.limits.names = 2 * kFlows;
+  stage.limits.names = kFlows * NameStore::kMostBlocks;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
                 (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});

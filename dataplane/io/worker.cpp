@@ -37,13 +37,7 @@ uint16_t Worker::turn(Now now) noexcept {
   if (ports_.outside != ports_.inside)
     received = static_cast<uint16_t>(received + receive(ports_.outside));
   if (workers_ > 1) {
-    std::array<rte_mbuf*, kBurst> mine;
-    const uint16_t count = shared_.handoff.take(options_.worker, mine);
-    if (count > 0) {
-      classify({mine.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
-      handle_burst();
-      received = static_cast<uint16_t>(received + count);
-    }
+    received = static_cast<uint16_t>(received + take_handed_over());
   }
   finish_turn(now);
   return received;
@@ -55,6 +49,21 @@ void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexc
   classify(received, ports_, shared_.hash, burst_, transmit_, counters_);
   handle_burst();
   finish_turn(now);
+}
+
+// Other workers may hand over more in one turn than one burst: all of it is due, up to a bound.
+uint16_t Worker::take_handed_over() noexcept {
+  constexpr int kMostBursts = 16;
+  uint16_t total = 0;
+  for (int i = 0; i < kMostBursts; ++i) {
+    std::array<rte_mbuf*, kBurst> mine;
+    const uint16_t count = shared_.handoff.take(options_.worker, mine);
+    if (count == 0) break;
+    classify({mine.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
+    handle_burst();
+    total = static_cast<uint16_t>(total + count);
+  }
+  return total;
 }
 
 uint16_t Worker::receive(uint16_t port) noexcept {

@@ -53,6 +53,7 @@ class Worker {
  private:
   uint16_t receive(uint16_t port) noexcept;
   void count_received(std::span<rte_mbuf* const> received) noexcept;
+  uint16_t take_handed_over() noexcept;
   void give_to_owners() noexcept;
   void handle_burst() noexcept;
   void finish_turn(Now now) noexcept;
