@@ -134,18 +134,6 @@ std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
   return args;
 }
 
-// Why a device was not taken: what its driver said first. It does not fail the whole start.
-std::string missing_device(const EalOptions& options, const std::string& said) {
-  for (const std::string& device : options.devices) {
-    uint16_t id = 0;
-    if (rte_eth_dev_get_port_by_name(device_name(device).c_str(), &id) == 0) continue;
-    const std::string reason = said.substr(0, said.find('\n'));
-    return "device " + device +
-           ": not taken by DPDK: " + (reason.empty() ? "no driver knows it" : reason);
-  }
-  return "";
-}
-
 std::string last_line(const std::string& text) {
   const size_t end = text.find_last_not_of("\n ");
   if (end == std::string::npos) return "";
@@ -162,9 +150,18 @@ void prepare_af_xdp() {
   libxdp_set_print(nullptr);
 }
 
-// Runs rte_eal_init() with its log kept aside: it is shown only when it explains a failure.
-std::string init(const EalOptions& options, bool hugepages) {
-  std::vector<std::string> args = arguments(options, hugepages);
+// DPDK makes a folder for this process even where it is to put nothing there, and leaves it.
+void remove_runtime_folder() {
+  std::error_code ignored;
+  fs::remove(rte_eal_get_runtime_dir(), ignored);  // only if it is empty
+}
+
+struct Started {
+  std::string wrong;  ///< Empty: it runs.
+  std::string said;   ///< Its log, which is shown only when it explains a failure.
+};
+
+Started init(std::vector<std::string> args) {
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   char* text = nullptr;
@@ -180,13 +177,24 @@ std::string init(const EalOptions& options, bool hugepages) {
     said.assign(text, size);
     std::free(text);
   }
-  if (result >= 0) {
-    std::string missing = missing_device(options, said);
-    if (!missing.empty()) rte_eal_cleanup();
-    return missing;
-  }
+  if (result >= 0) return {.wrong = "", .said = std::move(said)};
+  remove_runtime_folder();
   const std::string detail = last_line(said);
-  return "DPDK did not start: " + (detail.empty() ? std::string(rte_strerror(error)) : detail);
+  return {.wrong =
+              "DPDK did not start: " + (detail.empty() ? std::string(rte_strerror(error)) : detail),
+          .said = ""};
+}
+
+// DPDK starts without a virtual device that it cannot make, and says why only in its log.
+std::string check_ports(const EalOptions& options, const std::string& said) {
+  for (const std::string& device : options.devices) {
+    uint16_t id = 0;
+    if (rte_eth_dev_get_port_by_name(device_name(device).c_str(), &id) == 0) continue;
+    const std::string detail = said.substr(0, said.find('\n'));
+    return "device " + device +
+           ": DPDK cannot use it: " + (detail.empty() ? "it has no driver for it" : detail);
+  }
+  return "";
 }
 
 }  // namespace
@@ -206,10 +214,13 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
         ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
   prepare_af_xdp();
-  if (std::string wrong = init(options, hugepages); !wrong.empty()) {
+  const Started started = init(arguments(options, hugepages));
+  if (!started.wrong.empty()) return std::unexpected(started.wrong);
+  Eal eal(hugepages);
+  if (std::string wrong = check_ports(options, started.said); !wrong.empty()) {
     return std::unexpected(wrong);
   }
-  return Eal(hugepages);
+  return eal;
 }
 
 Eal::Eal(Eal&& other) noexcept : hugepages_(other.hugepages_), live_(other.live_) {
@@ -217,7 +228,9 @@ Eal::Eal(Eal&& other) noexcept : hugepages_(other.hugepages_), live_(other.live_
 }
 
 Eal::~Eal() {
-  if (live_) rte_eal_cleanup();
+  if (!live_) return;
+  rte_eal_cleanup();
+  remove_runtime_folder();
 }
 
 }  // namespace sallyport

@@ -7,12 +7,15 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 
+#include "dataplane/io/capture_file.h"
 #include "dataplane/io/eal.h"
 #include "dataplane/io/policy_names.h"
 #include "dataplane/io/port.h"
@@ -68,16 +71,17 @@ std::string by_descriptor(int fd) {
   return "/proc/self/fd/" + std::to_string(fd);
 }
 
-/// The clock of the capture: when each packet was seen, as net_pcap notes it in microseconds.
+/// The clock of the capture: when each packet was seen, as net_pcap notes it in microseconds. It
+/// never goes back, whatever the order of the packets: to go back is to be 49 days on.
 class CaptureClock {
  public:
   CaptureClock() : offset_(rte_mbuf_dynfield_lookup(RTE_MBUF_DYNFIELD_TIMESTAMP_NAME, nullptr)) {}
 
-  // Captures step back where packets were merged or clocks set; time here never does.
-  Now of(const rte_mbuf* mbuf) noexcept {
-    if (offset_ < 0) return {};
-    latest_us_ =
-        std::max(latest_us_, *RTE_MBUF_DYNFIELD(mbuf, offset_, const rte_mbuf_timestamp_t*));
+  Now at(const rte_mbuf* mbuf) noexcept {
+    if (offset_ >= 0) {
+      const uint64_t us = *RTE_MBUF_DYNFIELD(mbuf, offset_, const rte_mbuf_timestamp_t*);
+      latest_us_ = std::max(latest_us_, us);
+    }
     return {.ms = static_cast<uint32_t>(latest_us_ / 1000), .unix_ns = latest_us_ * 1000};
   }
 
@@ -94,9 +98,9 @@ void run_capture(Worker& worker, uint16_t port) {
     const uint16_t count = rte_eth_rx_burst(port, 0, received.data(), kBurst);
     if (count == 0) return;
     for (uint16_t from = 0; from < count;) {
-      const Now now = clock.of(received[from]);
-      uint16_t to = from;
-      while (to < count && clock.of(received[to]).ms == now.ms) ++to;
+      const Now now = clock.at(received[from]);
+      uint16_t to = from + 1;
+      while (to < count && clock.at(received[to]).ms == now.ms) ++to;
       worker.handle_received({received.data() + from, static_cast<size_t>(to - from)}, now);
       from = to;
     }
@@ -153,6 +157,9 @@ int replay(const ReplayOptions& options) {
 
   const int in = open(options.capture.c_str(), O_RDONLY);
   if (in < 0) return failed(options.capture + ": " + std::strerror(errno));
+  if (const std::string wrong = check_capture(in); !wrong.empty()) {
+    return failed(options.capture + ": " + wrong);
+  }
   std::string device = "net_pcap0,rx_pcap=" + by_descriptor(in);
   if (!options.write_capture.empty()) {
     const int written = open(options.write_capture.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644);

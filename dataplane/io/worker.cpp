@@ -45,6 +45,7 @@ uint16_t Worker::turn(Now now) noexcept {
 
 void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexcept {
   take_policy(now);
+  flows_.sweep();  // a capture's clock leaps: what ended in a silence must be gone before it breaks
   count_received(received);
   classify(received, ports_, shared_.hash, burst_, transmit_, counters_);
   handle_burst();

@@ -57,6 +57,7 @@ class Process {
   Process& operator=(const Process&) = delete;
   void signal(int number) const;
   int wait();  ///< Its exit status.
+  pid_t pid() const { return pid_; }
   std::string log() const { return read_text(log_); }
   size_t log_count(std::string_view what) const;
 

@@ -1,0 +1,273 @@
+// `sallyport replay`: the pipeline over a capture, as a user runs it.
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <span>
+#include <sstream>
+
+#include "control/common/json_text.h"
+#include "tests/support/client_hello_builder.h"
+#include "tests/support/packet_builder.h"
+#include "tests/support/pcap.h"
+#include "tests/unit/control/support.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+
+namespace {
+
+constexpr uint64_t kStartUs = 1'700'000'000'000'000;
+
+/// Frames of a capture, a millisecond apart.
+struct Capture {
+  std::vector<Captured> frames;
+  uint64_t at_us = kStartUs;
+
+  void add(const Bytes& frame) { frames.push_back({.unix_us = at_us += 1000, .frame = frame}); }
+
+  /// A connection from 198.18.0.2 in which the client says `stream` and the server answers.
+  void connection(uint16_t client_port, const Bytes& stream, uint16_t server_port = 443) {
+    const auto out = [&] {
+      return tcp("198.18.0.2", client_port, "198.19.0.2", server_port).seq(1001).ack(5001);
+    };
+    const auto in = [&] {
+      return tcp("198.19.0.2", server_port, "198.18.0.2", client_port)
+          .macs(kOutsideMac, kInsideMac)
+          .seq(5001)
+          .ack(1001);
+    };
+    add(out().seq(1000).flags(kSyn).frame());
+    add(in().seq(5000).flags(kSyn | kAck).frame());
+    add(out().frame());
+    add(out().payload(stream).frame());
+    const auto end = 1001 + static_cast<uint32_t>(stream.size());
+    add(in().ack(end).payload("answer").frame());
+    add(out().seq(end).flags(kFin | kAck).frame());
+    add(in().seq(5007).ack(end + 1).flags(kFin | kAck).frame());
+  }
+};
+
+const Bytes kGood = hello().sni("good.test").record();
+const Bytes kOther = hello().sni("other.test").record();
+const Bytes kRequest = bytes_of("GET / HTTP/1.1\r\nHost: good.test\r\n\r\n");
+
+constexpr std::string_view kPolicy = R"(apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata: {name: p}
+spec:
+  egress:
+    - {name: good, action: Allow, to: {domainNames: [good.test]}, protocols: [{tls: {}}, {http: {}}]}
+)";
+
+struct Replay {
+  TempDir folder;
+  std::filesystem::path pcap = folder / "in.pcap";
+  std::filesystem::path flows = folder / "flows.ndjson";
+  std::filesystem::path written = folder / "out.pcap";
+  std::vector<std::string> extra;
+
+  Replay() { write_text(folder / "policy.yaml", kPolicy); }
+  Finished run_it() const {
+    std::vector<std::string> arguments{program("sallyport"),
+                                       "replay",
+                                       "--policy",
+                                       folder / "policy.yaml",
+                                       "--pcap",
+                                       pcap,
+                                       "--out",
+                                       flows,
+                                       "--write-pcap",
+                                       written};
+    arguments.insert(arguments.end(), extra.begin(), extra.end());
+    return run(arguments);
+  }
+  std::vector<Json> rows() const {
+    std::vector<Json> out;
+    std::istringstream lines(read_text(flows));
+    for (std::string line; std::getline(lines, line);) out.push_back(Json::parse(line));
+    return out;
+  }
+  // The row of the flow from this client port.
+  Json row(uint16_t client_port) const {
+    for (const Json& one : rows()) {
+      if (one["src_port"] == client_port) return one;
+    }
+    FAIL("no row for port " << client_port);
+    return {};
+  }
+};
+
+bool contains(const std::vector<Bytes>& frames, const Bytes& wanted) {
+  return std::ranges::any_of(
+      frames, [&](const Bytes& frame) { return !std::ranges::search(frame, wanted).empty(); });
+}
+
+Capture three_connections() {
+  Capture capture;
+  capture.connection(40001, kGood);
+  capture.connection(40002, kOther);
+  capture.connection(40003, kRequest, 80);
+  return capture;
+}
+
+}  // namespace
+
+TEST_CASE("a capture gives a row a flow, and what would have left", "[process]") {
+  Replay replay;
+  const Capture capture = three_connections();
+  const bool next_generation = GENERATE(false, true);
+  write_bytes(replay.pcap,
+              next_generation ? pcapng_bytes(capture.frames) : pcap_bytes(capture.frames));
+  const Finished finished = replay.run_it();
+  CAPTURE(finished.err);
+  REQUIRE(finished.status == 0);
+  CHECK(finished.err.empty());
+  CHECK(finished.out.empty());
+
+  CHECK(replay.rows().size() == 3);
+  const Json allowed = replay.row(40001);
+  CHECK(allowed["verdict"]["action"] == "allow");
+  CHECK(allowed["policy"]["rule"] == "good");
+  CHECK(allowed["host"] == "good.test");
+  CHECK(allowed["app"] == "tls");
+  CHECK(allowed["dst_ip"] == "198.19.0.2");
+  CHECK(allowed["pcap"] == "in.pcap");
+  CHECK(allowed["flow"]["pkts_toserver"] == 4);
+  CHECK(allowed["flow"]["pkts_toclient"] == 3);
+  CHECK(allowed["flow"]["start"] == "2023-11-14T22:13:20.001000+0000");
+  const Json denied = replay.row(40002);
+  CHECK(denied["verdict"]["action"] == "deny");
+  CHECK(denied["policy"]["reason"] == "default_deny");
+  CHECK(denied["host"] == "other.test");
+  const Json http = replay.row(40003);
+  CHECK(http["verdict"]["action"] == "allow");
+  CHECK(http["app"] == "http1");
+
+  const auto frames = read_pcap(replay.written);
+  CHECK(contains(frames, kGood));
+  CHECK(contains(frames, kRequest));
+  CHECK_FALSE(contains(frames, kOther));
+  // What passes, passes as it was.
+  CHECK(std::ranges::count(frames, capture.frames[3].frame) == 1);
+}
+
+TEST_CASE("checksums that offloading left undone can be ignored", "[process]") {
+  Replay replay;
+  Capture capture = three_connections();
+  capture.frames[3].frame = tcp("198.18.0.2", 40001, "198.19.0.2", 443)
+                                .seq(1001)
+                                .ack(5001)
+                                .payload(kGood)
+                                .bad_l4_checksum()
+                                .frame();
+  write_bytes(replay.pcap, pcap_bytes(capture.frames));
+  CHECK(replay.run_it().status == 0);
+  CHECK(replay.row(40001)["app"] == "unknown");
+  replay.extra = {"--checksums", "ignore"};
+  CHECK(replay.run_it().status == 0);
+  CHECK(replay.row(40001)["host"] == "good.test");
+}
+
+TEST_CASE("packets stamped out of order end no flow before its time", "[process]") {
+  Replay replay;
+  Capture capture;
+  capture.connection(40001, kGood);
+  capture.connection(40002, kGood);
+  std::ranges::swap_ranges(std::span(capture.frames).subspan(1, 6),
+                           std::span(capture.frames).subspan(7, 6));
+  write_bytes(replay.pcap, pcap_bytes(capture.frames));
+  CHECK(replay.run_it().status == 0);
+  CHECK(replay.rows().size() == 2);
+  for (const uint16_t port : {40001, 40002}) {
+    CHECK(replay.row(port)["flow"]["pkts_toserver"] == 4);
+    CHECK(replay.row(port)["flow"]["pkts_toclient"] == 3);
+    CHECK(replay.row(port)["flow"]["age"] == 0);
+  }
+}
+
+TEST_CASE("time passes as in the capture", "[process]") {
+  Replay replay;
+  Capture capture;
+  capture.add(tcp("198.18.0.2", 40001, "198.19.0.2", 443).seq(1000).flags(kSyn).frame());
+  capture.at_us += 3'600'000'000;  // an hour: the SYN's flow is gone, and this is another
+  capture.add(tcp("198.18.0.2", 40001, "198.19.0.2", 443).seq(1000).flags(kSyn).frame());
+  write_bytes(replay.pcap, pcap_bytes(capture.frames));
+  CHECK(replay.run_it().status == 0);
+  CHECK(replay.rows().size() == 2);
+}
+
+TEST_CASE("a capture without packets gives no rows", "[process]") {
+  Replay replay;
+  write_bytes(replay.pcap, pcap_bytes({}));
+  const Finished finished = replay.run_it();
+  CAPTURE(finished.err);
+  CHECK(finished.status == 0);
+  CHECK(replay.rows().empty());
+  CHECK(read_pcap(replay.written).empty());
+}
+
+TEST_CASE("a capture's path may hold what DPDK takes for syntax", "[process]") {
+  Replay replay;
+  for (const char* name : {"a,b.pcap", "tx_pcap=x,rx_pcap=y", "a b'\"[].pcap"}) {
+    CAPTURE(name);
+    replay.pcap = replay.folder / name;
+    replay.written = replay.folder / (std::string("out ,") + name);
+    write_bytes(replay.pcap, pcap_bytes(three_connections().frames));
+    CHECK(replay.run_it().status == 0);
+    CHECK(replay.rows().size() == 3);
+    CHECK(replay.rows().front()["pcap"] == name);
+    CHECK(contains(read_pcap(replay.written), kGood));
+  }
+}
+
+TEST_CASE("what cannot be read or written is named, with its cause", "[process]") {
+  Replay replay;
+  write_bytes(replay.pcap, pcap_bytes(three_connections().frames));
+  struct Row {
+    std::string what, said;
+  };
+  const auto row = GENERATE(values<Row>({{"garbage", "in.pcap: it is no capture"},
+                                         {"empty file", "in.pcap: it is no capture"},
+                                         {"cut header", "in.pcap: it is cut short"},
+                                         {"not Ethernet", "in.pcap: its link type is 101"},
+                                         {"not Ethernet either", "in.pcap: its link type is 113"},
+                                         {"no capture", "in.pcap"},
+                                         {"out", "flows.ndjson"},
+                                         {"write", "out.pcap"},
+                                         {"policy", "policy.yaml:3"}}));
+  CAPTURE(row.what);
+  if (row.what == "garbage") write_text(replay.pcap, std::string(500, 'x'));
+  if (row.what == "empty file") write_text(replay.pcap, "");
+  if (row.what == "cut header") write_text(replay.pcap, "\xd4\xc3\xb2\xa1\x02");
+  if (row.what == "not Ethernet") {
+    Bytes raw = pcap_bytes(three_connections().frames);
+    raw[20] = 101;  // LINKTYPE_RAW
+    write_bytes(replay.pcap, raw);
+  }
+  if (row.what == "not Ethernet either") {
+    Bytes cooked = pcapng_bytes(three_connections().frames);
+    cooked[28 + 8] = 113;  // LINKTYPE_LINUX_SLL
+    write_bytes(replay.pcap, cooked);
+  }
+  if (row.what == "no capture") std::filesystem::remove(replay.pcap);
+  if (row.what == "out") replay.flows = replay.folder / "policy.yaml" / "flows.ndjson";
+  if (row.what == "write") replay.written = replay.folder / "policy.yaml" / "out.pcap";
+  if (row.what == "policy") {
+    write_text(replay.folder / "policy.yaml",
+               "apiVersion: sallyport/v1\nkind: EgressPolicy\nx: 1\n");
+  }
+  const Finished finished = replay.run_it();
+  CAPTURE(finished.err);
+  CHECK(finished.status == (row.what == "policy" ? 1 : 2));
+  CHECK(finished.err.find(row.said) != std::string::npos);
+  if (row.what != "policy") CHECK(std::count(finished.err.begin(), finished.err.end(), '\n') == 1);
+}
+
+TEST_CASE("rows go to standard output unless told otherwise", "[process]") {
+  Replay replay;
+  write_bytes(replay.pcap, pcap_bytes(three_connections().frames));
+  const Finished finished = run({program("sallyport"), "replay", "--policy",
+                                 replay.folder / "policy.yaml", "--pcap", replay.pcap});
+  CHECK(finished.status == 0);
+  CHECK(std::count(finished.out.begin(), finished.out.end(), '\n') == 3);
+  CHECK_FALSE(std::filesystem::exists(replay.written));
+}
