@@ -56,7 +56,9 @@ uint32_t FlowTable::find(const FlowKey& key) const noexcept {
 uint32_t FlowTable::insert(const FlowKey& key) noexcept {
   if (free_.empty()) return kNone;
   const uint32_t index = free_.back();
-  if (rte_hash_add_key_data(hash_.get(), &key, reinterpret_cast<void*>(uintptr_t{index})) != 0) {
+  // rte_hash keeps a pointer a key; an index is all that is needed.
+  auto* data = reinterpret_cast<void*>(uintptr_t{index});  // NOLINT(performance-no-int-to-ptr)
+  if (rte_hash_add_key_data(hash_.get(), &key, data) != 0) {
     return kNone;
   }
   free_.pop_back();

@@ -248,7 +248,7 @@ TEST_CASE("UDP headers", "[packet]") {
 TEST_CASE("neighbor discovery is what RFC 4861 lets a receiver accept", "[packet]") {
   constexpr auto kNd = PacketKind::neighbor_discovery;
   constexpr auto kIcmp = PacketKind::icmp;
-  const auto nd = [](uint8_t type, size_t fixed_bytes, Bytes options = {}) {
+  const auto nd = [](uint8_t type, size_t fixed_bytes, const Bytes& options = {}) {
     return icmp(kA6, kB6, type).ttl(255).payload(Bytes(fixed_bytes - 8) + options);
   };
   const Bytes link_layer{1, 1, 2, 0, 0, 0, 0, 1};
