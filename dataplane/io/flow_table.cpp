@@ -53,8 +53,9 @@ uint32_t FlowTable::find(const FlowKey& key, uint32_t hash) const noexcept {
 uint32_t FlowTable::insert(const FlowKey& key, uint32_t hash) noexcept {
   if (free_.empty()) return kNone;
   const uint32_t index = free_.back();
-  if (rte_hash_add_key_with_hash_data(hash_.get(), &key, hash,
-                                      reinterpret_cast<void*>(uintptr_t{index})) != 0) {
+  // rte_hash keeps a pointer a key; an index is all that is needed.
+  auto* data = reinterpret_cast<void*>(uintptr_t{index});  // NOLINT(performance-no-int-to-ptr)
+  if (rte_hash_add_key_with_hash_data(hash_.get(), &key, hash, data) != 0) {
     return kNone;
   }
   free_.pop_back();

@@ -166,10 +166,11 @@ int replay(const ReplayOptions& options) {
     if (written < 0) return failed(options.write_capture + ": " + std::strerror(errno));
     device += ",tx_pcap=" + by_descriptor(written);
   }
-  FILE* out = options.flows == "-" ? stdout : std::fopen(options.flows.c_str(), "w");
+  const bool to_file = options.flows != "-";
+  FILE* out = to_file ? std::fopen(options.flows.c_str(), "w") : stdout;
   if (out == nullptr) return failed(options.flows + ": " + std::strerror(errno));
   const int status = run(options, std::move(*table), device, out);
-  if (out != stdout && std::fclose(out) != 0) return failed("cannot write " + options.flows);
+  if (to_file && std::fclose(out) != 0) return failed("cannot write " + options.flows);
   return status;
 }
 

@@ -124,12 +124,11 @@ void Worker::give_to_owners() noexcept {
 void Worker::take_policy(Now now) noexcept {
   const ActivePolicy* policy = shared_.policies.current();
   flows_.begin_burst(policy, now);
-  const uint32_t generation = policy != nullptr ? policy->generation : 0;
-  if (generation == generation_) return;
-  generation_ = generation;
+  if (policy == nullptr || policy->generation == generation_) return;
+  generation_ = policy->generation;
   stats_.revision.store(policy->table->revision(), std::memory_order_relaxed);
   // Last, and released: who sees the generation sees its revision.
-  stats_.generation.store(generation, std::memory_order_release);
+  stats_.generation.store(generation_, std::memory_order_release);
 }
 
 void Worker::finish_turn(Now now) noexcept {

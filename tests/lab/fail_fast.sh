@@ -40,18 +40,17 @@ echo "# median $(printf '%s\n' "${times[@]}" | sort -n | sed -n "$((${#times[@]}
 
 # Many at once: each client is told, none waits for another's.
 many=40
+all_under() { awk -v most="$1" -v many="$many" '$1 >= most { slow = 1 } END { exit slow || NR != many }' "$2"; }
 for ((i = 1; i <= many; i++)); do
   client curl --silent --max-time 15 --output /dev/null --write-out '%{time_total}\n' -4 https://denied.sp.test/ || true
 done >"$lab/many"
-check "$many denials in a row, each under a second" \
-  awk -v many="$many" '$1 >= 1 { slow = 1 } END { exit slow || NR != many }' "$lab/many"
+check "$many denials in a row, each under a second" all_under 1 "$lab/many"
 echo "# median $(sort -g "$lab/many" | sed -n "$((many / 2 + 1))p") s by curl's own clock"
 for ((i = 1; i <= many; i++)); do
   client curl --silent --max-time 15 --output /dev/null --write-out '%{time_total}\n' -4 https://denied.sp.test/ &
 done >"$lab/together"
 wait_for 30 bash -c "[[ \$(wc -l <'$lab/together') = $many ]]" || true
-check "$many denials at once, each under three seconds" \
-  awk -v many="$many" '$1 >= 3 { slow = 1 } END { exit slow || NR != many }' "$lab/together"
+check "$many denials at once, each under three seconds" all_under 3 "$lab/together"
 check "no connection is left at the server" wait_for 2 none_left server_side
 check "none at the client" wait_for 2 none_left client_side
 check "nothing that was denied is in the server's log" bash -c "! grep -q denied.sp.test '$lab/log/access.log'"

@@ -87,7 +87,7 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   const FlowEvent& record = records.front();
   CHECK(record.packets_out == 4);  // SYN, ACK, hello, RST
   CHECK(record.packets_in == 2);
-  CHECK(record.bytes_out == 4 * 54 + kGood.size());
+  CHECK(record.bytes_out == size_t{4} * 54 + kGood.size());
   CHECK(record.name() == "good.test");
   const std::string line = pipeline.last_line(FlowEvent::Type::flow);
   CAPTURE(line);

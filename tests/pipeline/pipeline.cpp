@@ -188,7 +188,7 @@ uint64_t Pipeline::counter(std::string_view family, std::string_view labels) con
   const auto value = parts_->stats->find(family, labels);
   INFO(family << "{" << labels << "}");
   REQUIRE(value.has_value());
-  return *value;
+  return value.value_or(0);
 }
 
 std::vector<FlowEvent> Pipeline::events() {

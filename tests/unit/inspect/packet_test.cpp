@@ -256,7 +256,7 @@ TEST_CASE("link messages are what hosts and routers send, with no room for data"
   constexpr auto kNd = PacketKind::neighbor_discovery;
   constexpr auto kRouter = PacketKind::router_message;
   constexpr auto kIcmp = PacketKind::icmp;
-  const auto nd = [](uint8_t type, size_t fixed_bytes, Bytes options = {},
+  const auto nd = [](uint8_t type, size_t fixed_bytes, const Bytes& options = {},
                      const char* to = "ff02::1:ff00:2") {
     return icmp("2001:db8:1::1", to, type).ttl(255).payload(Bytes(fixed_bytes - 8) + options);
   };
