@@ -177,7 +177,7 @@ TEST_CASE("packets stamped out of order end no flow before its time", "[process]
   write_bytes(replay.pcap, pcap_bytes(capture.frames));
   CHECK(replay.run_it().status == 0);
   CHECK(replay.rows().size() == 2);
-  for (const uint16_t port : {40001, 40002}) {
+  for (const uint16_t port : {uint16_t{40001}, uint16_t{40002}}) {
     CHECK(replay.row(port)["flow"]["pkts_toserver"] == 4);
     CHECK(replay.row(port)["flow"]["pkts_toclient"] == 3);
     CHECK(replay.row(port)["flow"]["age"] == 0);
