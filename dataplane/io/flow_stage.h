@@ -60,6 +60,7 @@ class FlowStage {
   /// Looks at as many flows as the time since the last call is worth, ends idle ones and denies
   /// those that waited too long for a verdict.
   void sweep() noexcept;
+  bool sweep_is_due() const noexcept { return sweep_due_ms_ > 0; }
 
   /// Ends every flow, at shutdown: each leaves its record.
   void end_all() noexcept;

@@ -92,7 +92,9 @@ class CaptureClock {
 
 // Packets of one millisecond go together, as they would have come.
 void run_capture(Worker& worker, uint16_t port) {
+  constexpr uint32_t kQuietMs = 1000;
   CaptureClock clock;
+  uint32_t last_ms = 0;
   std::array<rte_mbuf*, kBurst> received;
   for (;;) {
     const uint16_t count = rte_eth_rx_burst(port, 0, received.data(), kBurst);
@@ -101,6 +103,8 @@ void run_capture(Worker& worker, uint16_t port) {
       const Now now = clock.at(received[from]);
       uint16_t to = from + 1;
       while (to < count && clock.at(received[to]).ms == now.ms) ++to;
+      if (now.ms - last_ms >= kQuietMs) worker.pass_time(now);
+      last_ms = now.ms;
       worker.handle_received({received.data() + from, static_cast<size_t>(to - from)}, now);
       from = to;
     }

@@ -52,6 +52,14 @@ void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexc
   finish_turn(now);
 }
 
+void Worker::pass_time(Now now) noexcept {
+  take_policy(now);
+  do {
+    flows_.sweep();
+  } while (flows_.sweep_is_due());
+  transmit_.flush();
+}
+
 // Other workers may hand over more in one turn than one burst: all of it is due, up to a bound.
 uint16_t Worker::take_handed_over() noexcept {
   constexpr int kMostBursts = 16;

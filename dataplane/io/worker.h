@@ -45,6 +45,8 @@ class Worker {
   uint16_t turn(Now now) noexcept;
   /// The same with packets the caller received.
   void handle_received(std::span<rte_mbuf* const> received, Now now) noexcept;
+  /// Lets the time up to `now` pass without packets, for replay: whatever should have ended has.
+  void pass_time(Now now) noexcept;
   void end_all_flows() noexcept { flows_.end_all(); }
 
   void join() noexcept { shared_.policies.join(options_.worker); }
