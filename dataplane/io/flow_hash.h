@@ -25,7 +25,9 @@ class FlowHash {
     std::memcpy(words, &key, sizeof words);
     uint64_t hash = fold(words[0] ^ secrets_[0], words[1] ^ secrets_[1]);
     hash = fold(words[2] ^ secrets_[2], words[3] ^ secrets_[3]) ^ std::rotl(hash, 23);
-    return fold(words[4] ^ secrets_[4], hash ^ secrets_[5]) ^ hash;
+    hash = fold(words[4] ^ secrets_[4], hash ^ secrets_[5]) ^ hash;
+    // Once more: ports that follow one another would still show in the product above.
+    return fold(hash, secrets_[0] | 1);
   }
 
   /// For the table's buckets, and for the owner: apart, so that a worker's flows fill all buckets.

@@ -189,6 +189,7 @@ void Gateway::load_stored_policy() {
   revision_ = (*table)->revision();
   names_.add(policies_.generation() + 1, **table);
   policies_.publish(std::move(*table), 0ms);
+  image_.assign(data, data + bytes.size());
   spdlog::info("policy {} is in force, from {}", revision_text(revision_), config_.policy_image);
 }
 
@@ -205,11 +206,23 @@ Refusal Gateway::push(std::span<const uint8_t> image) {
   const bool freed = policies_.publish(std::move(*table), kAcknowledgeWithin);
   if (!freed || !acknowledged(generation)) {
     spdlog::error("policy {}: a worker core did not take it in time", revision_text(revision_));
+    put_back();
     return Refusal::not_acknowledged;
   }
+  image_.assign(image.begin(), image.end());
   spdlog::info("policy {} is in force on {} cores, generation {}", revision_text(revision_),
                workers_.size(), generation);
   return Refusal::none;
+}
+
+// All or nothing: the cores that took a policy which another did not get the one before it again.
+void Gateway::put_back() {
+  auto table = PolicyTable::load(image_, static_cast<unsigned>(workers_.size()));
+  if (!table) return;  // there was none before
+  revision_ = (*table)->revision();
+  names_.add(policies_.generation() + 1, **table);
+  policies_.publish(std::move(*table), 0ms);
+  spdlog::warn("policy {} is put back", revision_text(revision_));
 }
 
 bool Gateway::acknowledged(uint32_t generation) {

@@ -41,6 +41,7 @@ class Gateway {
   void make_workers();
   void load_stored_policy();
   Refusal push(std::span<const uint8_t> image);
+  void put_back();
   bool acknowledged(uint32_t generation);
   void describe(PushReply& reply);
   void launch();
@@ -62,6 +63,7 @@ class Gateway {
   std::unique_ptr<FlowLog> log_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<ControlSocket> socket_;
+  std::vector<uint8_t> image_;  // of the policy that every core runs; empty: none yet
   uint64_t revision_ = 0;
 };
 
