@@ -3,10 +3,14 @@
 work=$(mktemp -d)
 chmod 755 "$work"
 started=()
+all_ended() { ! kill -0 "${started[@]}" 2>/dev/null; }
 bench_end() {
-  local pid
-  for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
+  if ((${#started[@]})); then
+    kill "${started[@]}" 2>/dev/null || true
+    # testpmd that waits for its next command does not hear it.
+    wait_for 3 all_ended || kill -KILL "${started[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+  fi
   rm -rf "$work"
   progress_end
 }

@@ -45,7 +45,7 @@ testpmd_round() {
     <"$work/commands" >"$work/testpmd.out" 2>"$work/testpmd.err" {commands}>&- &
   local pid=$! t0 t1
   started=("$pid")
-  wait_for 30 testpmd_started || die 1 "testpmd did not start: $(tail -n 3 "$work/testpmd.err")"
+  wait_for 60 testpmd_started || die 1 "testpmd did not start: $(tail -n 3 "$work/testpmd.err")"
   echo start >&"$commands"
   sleep 0.5
   ask_testpmd 1; t0=$(date +%s%N)
@@ -87,7 +87,7 @@ gateway_round() {
   gateway_config >"$work/gateway.yaml"
   "$build/sallyport-dataplane" --config "$work/gateway.yaml" >"$work/dataplane.out" 2>"$work/dataplane.err" &
   started=("$!")
-  wait_for 30 gateway_ready || die 1 "the data plane did not start: $(tail -n 3 "$work/dataplane.err")"
+  wait_for 60 gateway_ready || die 1 "the data plane did not start: $(tail -n 3 "$work/dataplane.err")"
   sleep 0.5
   local before after t0 t1
   before=$(gateway_packets); t0=$(date +%s%N)
