@@ -63,6 +63,7 @@ gateway_config() {
 ports:
   inside: "net_pcap0,rx_pcap=$capture,infinite_rx=1"
   outside: "net_null0,no-rx=1"
+  orientation: by_initiator   # both directions of the capture come in by the one port
 cores: {main: 0, workers: [1]}
 memory: {hugepages: never, total_mb: $memory_mb, packets: $mbufs}
 paths:

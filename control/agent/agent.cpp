@@ -95,9 +95,10 @@ void Agent::on_dataplane_readable(Time now) {
   while (link_.connected()) {
     const auto reply = link_.receive();
     if (!reply) return link_lost(reply.error(), now);
-    if (!*reply) return;
-    if (!in_flight_ || (*reply)->header.request_id != in_flight_->id) continue;
-    handle_reply(**reply, now);
+    const std::optional<PushReply>& answer = *reply;
+    if (!answer) return;
+    if (!in_flight_ || answer->header.request_id != in_flight_->id) continue;
+    handle_reply(*answer, now);
     step(now);
   }
 }

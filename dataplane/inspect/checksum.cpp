@@ -72,6 +72,7 @@ bool l4_checksum_ok(std::span<const uint8_t> frame, const Packet& packet) noexce
     case PacketKind::udp:
     case PacketKind::icmp:
     case PacketKind::icmp_error:
+    case PacketKind::router_message:
     case PacketKind::neighbor_discovery:
       break;
   }

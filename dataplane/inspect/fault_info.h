@@ -38,6 +38,8 @@ inline constexpr FaultTable<DecodeFault> kDecodeFaultInfo{{
     {DecodeFault::fragment, "fragment", "The packet is an IP fragment."},
     {DecodeFault::source_route, "source_route",
      "The packet carries a source route, which could lead past the judged address."},
+    {DecodeFault::unsafe_option, "unsafe_option",
+     "An IPv4 or IPv6 option that could carry data past the policy."},
     {DecodeFault::bad_extension_header, "bad_extension_header",
      "The IPv6 extension headers are cut, over eight, misplaced or lead nowhere."},
     {DecodeFault::truncated_l4, "truncated_l4",

@@ -4,7 +4,7 @@
 
 namespace sallyport {
 
-FlowKey flow_key(const Endpoints& endpoints, Direction direction) noexcept {
+FlowKey flow_key(const Endpoints& endpoints, uint32_t vlan_ids, Direction direction) noexcept {
   FlowKey key;
   const bool outbound = direction == Direction::outbound;
   key.inside = outbound ? endpoints.source : endpoints.destination;
@@ -12,6 +12,9 @@ FlowKey flow_key(const Endpoints& endpoints, Direction direction) noexcept {
   key.inside_port = outbound ? endpoints.source_port : endpoints.destination_port;
   key.outside_port = outbound ? endpoints.destination_port : endpoints.source_port;
   key.ip_protocol = endpoints.ip_protocol;
+  for (size_t i = 0; i < sizeof key.vlan_ids; ++i) {
+    key.vlan_ids[i] = static_cast<uint8_t>(vlan_ids >> 8 * i);
+  }
   return key;
 }
 

@@ -15,20 +15,20 @@ namespace sallyport {
 /// Which way a packet goes.
 enum class Direction : uint8_t { outbound, inbound };
 
-/// Names a flow the same way for both directions. Bytes after `ip_protocol` are zero, so that the
-/// key may be hashed and compared as memory.
+/// Names a flow the same way for both directions. Without padding, so that the key may be hashed
+/// and compared as memory.
 struct FlowKey {
   IpAddress inside;
   IpAddress outside;
   uint16_t inside_port = 0;
   uint16_t outside_port = 0;
   uint8_t ip_protocol = 0;
-  uint8_t zero[3] = {};
+  uint8_t vlan_ids[3] = {};  ///< Packet::vlan_ids: the same addresses in two VLANs are two flows.
 };
 static_assert(sizeof(FlowKey) == 40);
 
 /// The key of a packet that goes `direction`.
-FlowKey flow_key(const Endpoints& endpoints, Direction direction) noexcept;
+FlowKey flow_key(const Endpoints& endpoints, uint32_t vlan_ids, Direction direction) noexcept;
 
 enum class FlowState : uint8_t {
   free,     ///< Not in use.
@@ -57,7 +57,7 @@ enum class FlowReason : uint8_t {
 };
 
 /// What one worker keeps about one flow for as long as it lives. Belongs to that worker alone.
-struct Flow {
+struct alignas(64) Flow {
   FlowKey key;
   uint64_t id = 0;
   uint64_t started_unix_ns = 0;
@@ -68,8 +68,10 @@ struct Flow {
   uint32_t last_seen_ms = 0;
   uint32_t generation = 0;  ///< Of the table that decided it last.
   uint32_t rule = kNoRule;
-  uint32_t client_next = 0;  ///< Sequence number after the client's last byte seen.
-  uint32_t server_next = 0;  ///< The same for the server.
+  /// The highest sequence number forwarded from either end, plus one: what a RST to the other end
+  /// should carry. An end may invent numbers, so nothing else may hang on these.
+  uint32_t client_next = 0;
+  uint32_t server_next = 0;
   uint32_t name = NameStore::kNone;
   FlowState state = FlowState::free;
   FlowReason reason = FlowReason::undecided;
@@ -79,7 +81,7 @@ struct Flow {
   Known name_known = Known::unknown;
   uint8_t progress = 0;  ///< FlowProgress set.
 };
-static_assert(sizeof(Flow) <= 128, "a decided flow costs two cache lines");
+static_assert(sizeof(Flow) == 128, "a decided flow costs two cache lines");
 
 /// How far a TCP flow has come, and what is still watched.
 enum FlowProgress : uint8_t {
@@ -89,15 +91,21 @@ enum FlowProgress : uint8_t {
   kResetSeen = 8,
   kGuarded = 16,  ///< Inspected bytes are kept until the server acknowledges them.
   kOpenedInside = 32,
+  kClientSpoke = 64,  ///< The client has sent payload or FIN: its SYN cannot come again.
+  kEndedByFin = 128,  ///< The verdict took the client's FIN for the end of its bytes.
 };
 
 /// What is kept beside a Flow while it is pending or guarded.
 struct Inspection {
-  uint32_t client_first = 0;  ///< Sequence number of the client's first byte.
-  uint32_t need_bytes = 0;    ///< identify() has no answer for a shorter prefix.
-  uint32_t fin_sequence = 0;  ///< Of the client's FIN, once kClientFin.
-  uint32_t guard_end = 0;     ///< Sequence number after the last inspected byte.
-  uint32_t held_since_ms = 0;
+  uint32_t client_first = 0;   ///< Sequence number of the client's first byte.
+  uint32_t need_bytes = 0;     ///< identify() has no answer for a shorter prefix.
+  uint32_t fin_sequence = 0;   ///< Of the client's FIN, once kClientFin.
+  uint32_t guard_end = 0;      ///< Sequence number after the last inspected byte.
+  uint32_t ready_bytes = 0;    ///< Held without a gap from client_first on.
+  uint32_t held_since_ms = 0;  ///< Since the first was held; with kGuarded, since the verdict.
+  uint32_t reopen_first = 0;   ///< With `reopening`: client_first, if the server takes that SYN.
+  bool reopening = false;      ///< Another SYN was sent on a live flow.
+  bool in_http_head = false;   ///< identify() waits for more lines of a request head.
   SegmentList held;
 };
 static_assert(sizeof(Inspection) <= 512);

@@ -20,10 +20,11 @@ inline constexpr uint32_t kMaxHeldBytesPerFlow = 1u << 16;
 /// Bounds of one worker; what happens at each is a FlowReason.
 struct FlowLimits {
   uint32_t held_bytes_per_flow = kMaxHeldBytesPerFlow;  ///< At most kMaxHeldBytesPerFlow.
-  uint32_t held_packets_per_flow = 2048;
+  uint32_t held_packets_per_flow = 1024;
   uint32_t held_packets = 8192;
   uint32_t names = 65536;  ///< Blocks of the NameStore.
   uint32_t inspection_timeout_ms = 10'000;
+  uint32_t guard_timeout_ms = 30'000;  ///< Then inspected bytes are let go, and may not come again.
   bool verify_checksums = true;  ///< Of client data about to be inspected. Off only in replay.
 };
 
@@ -67,16 +68,17 @@ struct Arrival {
   }
 };
 
-/// What must be done with the packet and its flow. Flags are carried out in the order written.
+/// What must be done with the packet and its flow, in this order: restart, verdict, release, reset,
+/// discard, and last the packet itself.
 struct Outcome {
   enum class Fate : uint8_t { forward, hold, drop };
   Fate fate = Fate::forward;
   DropReason drop_reason = DropReason::denied;
-  bool restart = false;  ///< The flow has ended and this SYN opens it anew: open it again.
+  bool restart = false;  ///< The flow has ended and this SYN or SYN-ACK opens it anew.
   bool verdict = false;  ///< state and reason are new: count and log them.
   bool release = false;  ///< Held packets go out now, in order, and stay held as the guard.
-  bool discard = false;  ///< Held packets are freed.
   bool reset = false;    ///< RST to both ends.
+  bool discard = false;  ///< Held packets are freed.
 
   static Outcome drop(DropReason reason) noexcept {
     return {.fate = Fate::drop, .drop_reason = reason};

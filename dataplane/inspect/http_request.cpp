@@ -71,7 +71,8 @@ RequestLine find_request_line(std::string_view text) noexcept {
   const auto window = text.substr(0, kMaxHttpMethodBytes + 1);
   const auto method_end = std::ranges::find_if_not(window, is_token_byte);
   if (method_end == window.end()) {
-    if (window.size() > kMaxHttpMethodBytes) line.status = Status::not_http;
+    // Servers take methods of any length: nobody may hide a request behind a long one.
+    if (window.size() > kMaxHttpMethodBytes) line.status = Status::fault;
     return line;
   }
   line.method = {window.begin(), method_end};

@@ -9,7 +9,7 @@
 
 namespace sallyport {
 
-inline constexpr size_t kMaxHttpMethodBytes = 32;
+inline constexpr size_t kMaxHttpMethodBytes = 8192;
 
 /// What the first bytes of a stream are to an HTTP/1 server.
 struct HttpHead {

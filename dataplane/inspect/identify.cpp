@@ -75,8 +75,7 @@ void identify(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scra
               Identified& out) noexcept {
   out = Identified{};
   if (starts_like_tls(prefix)) return identify_tls(prefix, ended, scratch, out);
-  constexpr uint8_t kTlsHandshake = 22;
-  const bool maybe_tls = prefix.size() == 1 && prefix[0] == kTlsHandshake;
+  const bool maybe_tls = prefix.size() == 1 && is_tls_content_type(prefix[0]);
   if (maybe_tls || prefix.empty()) {
     if (ended) return set_absent(out);
     return need(prefix.size() + 1, out);

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/ip_header.h"
 
+#include <algorithm>
+
 #include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/byte_reader.h"
 #include "dataplane/inspect/checksum.h"
@@ -18,7 +20,13 @@ constexpr uint8_t kOptionEnd = 0;
 constexpr uint8_t kOptionNop = 1;
 constexpr uint8_t kOptionLooseSourceRoute = 3;
 constexpr uint8_t kOptionStrictSourceRoute = 9;
+constexpr uint8_t kOptionRouterAlert = 20;  // RFC 2113: IGMP, MLD and RSVP carry it
 constexpr uint8_t kOptionTypeMask = 0x7f;
+
+// IPv6 option types, RFC 8200 section 4.2 and RFC 2711.
+constexpr uint8_t kOptionPad1 = 0;
+constexpr uint8_t kOptionPadN = 1;
+constexpr uint8_t kOptionRouterAlertV6 = 5;
 
 // IPv6 next header values, RFC 8200 section 4.
 constexpr uint8_t kHopByHop = 0;
@@ -31,6 +39,7 @@ constexpr uint8_t kDestinationOptions = 60;
 // MF, or an offset: what makes an IPv4 packet a fragment.
 constexpr uint16_t kFragmentMask = 0x3fff;
 
+// Options reach the destination whatever becomes of the payload: only those that say nothing pass.
 DecodeFault walk_options(std::span<const uint8_t> options) noexcept {
   while (!options.empty() && options[0] != kOptionEnd) {
     if (options[0] == kOptionNop) {
@@ -44,15 +53,31 @@ DecodeFault walk_options(std::span<const uint8_t> options) noexcept {
     if (type == kOptionLooseSourceRoute || type == kOptionStrictSourceRoute) {
       return DecodeFault::source_route;
     }
+    if (type != kOptionRouterAlert || length != 4) return DecodeFault::unsafe_option;
     options = options.subspan(length);
   }
-  return DecodeFault::none;
+  const bool nothing_behind = std::ranges::all_of(options, [](uint8_t c) { return c == 0; });
+  return nothing_behind ? DecodeFault::none : DecodeFault::unsafe_option;
 }
 
-// RFC 5095 forbids type 0. Any other type with segments left would carry the packet on from the
-// address that was judged to one that was not.
-bool is_source_route(std::span<const uint8_t> routing) noexcept {
-  return routing[2] == 0 || routing[3] != 0;
+// A hop-by-hop or destination options header of nothing but padding zeros and router alert.
+bool is_harmless_options_header(std::span<const uint8_t> header) noexcept {
+  auto options = header.subspan(2);
+  while (!options.empty()) {
+    if (options[0] == kOptionPad1) {
+      options = options.subspan(1);
+      continue;
+    }
+    if (options.size() < 2) return false;
+    const size_t length = size_t{2} + options[1];
+    if (length > options.size()) return false;
+    const bool padding =
+        options[0] == kOptionPadN &&
+        std::ranges::all_of(options.subspan(2, length - 2), [](uint8_t c) { return c == 0; });
+    if (!padding && (options[0] != kOptionRouterAlertV6 || length != 4)) return false;
+    options = options.subspan(length);
+  }
+  return true;
 }
 
 struct ExtensionChain {
@@ -65,8 +90,6 @@ DecodeFault walk_extension_headers(std::span<const uint8_t> bytes, uint8_t next,
                                    ExtensionChain& out) noexcept {
   const size_t whole = bytes.size();
   for (size_t headers = 0;; ++headers) {
-    size_t unit = 8;  // bytes that one step of the length field counts
-    size_t base = 8;  // bytes that a length field of zero stands for
     switch (next) {
       case kHopByHop:  // RFC 8200 section 4.1: only right behind the fixed header
         if (headers > 0) return DecodeFault::bad_extension_header;
@@ -74,9 +97,8 @@ DecodeFault walk_extension_headers(std::span<const uint8_t> bytes, uint8_t next,
       case kDestinationOptions:
       case kRouting:
         break;
-      case kAuthentication:  // RFC 4302 section 2.2: in 4-byte units, minus 2
-        unit = 4;
-        break;
+      case kAuthentication:  // RFC 4302: its check value may be any bytes, to us
+        return DecodeFault::unsafe_option;
       case kFragment:
         return DecodeFault::fragment;
       case kNoNextHeader:
@@ -85,12 +107,14 @@ DecodeFault walk_extension_headers(std::span<const uint8_t> bytes, uint8_t next,
         out = {.last_header = next, .bytes = whole - bytes.size()};
         return DecodeFault::none;
     }
-    if (headers == kMaxExtensionHeaders || bytes.size() < base) {
+    constexpr size_t kUnit = 8;  // what the length field counts in, behind a first of its own
+    if (headers == kMaxExtensionHeaders || bytes.size() < kUnit) {
       return DecodeFault::bad_extension_header;
     }
-    const size_t length = base + bytes[1] * unit;
+    const size_t length = kUnit + bytes[1] * kUnit;
     if (length > bytes.size()) return DecodeFault::bad_extension_header;
-    if (next == kRouting && is_source_route(bytes)) return DecodeFault::source_route;
+    if (next == kRouting) return DecodeFault::source_route;
+    if (!is_harmless_options_header(bytes.first(length))) return DecodeFault::unsafe_option;
     next = bytes[0];
     bytes = bytes.subspan(length);
   }

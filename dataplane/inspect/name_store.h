@@ -15,6 +15,8 @@ namespace sallyport {
 class NameStore {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
+  static constexpr uint32_t kMostBlocks =
+      5;  ///< Of the longest name: so many a flow never run out.
 
   explicit NameStore(uint32_t blocks);
 
@@ -32,7 +34,7 @@ class NameStore {
     uint32_t next = kNone;
     std::array<char, 60> bytes{};  ///< The last block of a name is ended by NUL, if not full.
   };
-  static_assert(sizeof(Block) == 64);
+  static_assert(sizeof(Block) == 64 && kMostBlocks * sizeof(Block::bytes) >= kMaxHostNameBytes);
 
   std::vector<Block> blocks_;
   uint32_t free_ = kNone;

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/packet.h"
 
+#include <algorithm>
+
 #include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/byte_reader.h"
 #include "dataplane/inspect/ip_header.h"
@@ -13,6 +15,7 @@ constexpr size_t kVlanTagBytes = 4;
 constexpr uint8_t kMaxVlanTags = 2;
 constexpr size_t kArpBytes = 28;
 constexpr size_t kMaxArpFrameBytes = 64;  // not counting VLAN tags
+constexpr size_t kIpv6HeaderBytes = 40;
 constexpr size_t kTcpBytes = 20;
 constexpr size_t kUdpBytes = 8;
 constexpr size_t kIcmpBytes = 8;
@@ -86,17 +89,8 @@ bool is_error(uint8_t type, bool is_v4) noexcept {
   return type >= 1 && type <= 4;                            // RFC 4443 section 2.1
 }
 
-// RFC 4861 sections 6.1 and 7.1: hop limit 255 proves that no router forwarded the packet; the
-// fixed part of each message is there and every option has a length. Like ARP it passes without a
-// policy decision, so a shape that a receiver would discard is not neighbor discovery here.
-bool is_neighbor_discovery(std::span<const uint8_t> l4, uint8_t hop_limit) noexcept {
-  constexpr uint8_t kFirst = 133;
-  constexpr size_t kFixedBytes[] = {8, 16, 24, 24, 40};  // RS, RA, NS, NA, redirect
-  if (hop_limit != 255 || l4[0] < kFirst || l4[1] != 0) return false;
-  const size_t index = l4[0] - size_t{kFirst};
-  if (index >= std::size(kFixedBytes) || l4.size() < kFixedBytes[index]) return false;
-
-  auto options = l4.subspan(kFixedBytes[index]);
+// Any shape whose options have lengths that add up, RFC 4861 section 6.1.
+bool are_options_whole(std::span<const uint8_t> options) noexcept {
   while (!options.empty()) {
     if (options.size() < 2) return false;
     const size_t length = options[1] * size_t{8};
@@ -104,6 +98,71 @@ bool is_neighbor_discovery(std::span<const uint8_t> l4, uint8_t hop_limit) noexc
     options = options.subspan(length);
   }
   return true;
+}
+
+// Link-layer addresses and a nonce, 8 bytes each (RFC 4861 section 4.6.1, RFC 3971 section 5.3.2):
+// all that hosts put into these messages, and no room for anything else.
+bool are_host_options(std::span<const uint8_t> options) noexcept {
+  constexpr size_t kMostOptions = 2;
+  constexpr uint8_t kSourceAddress = 1;
+  constexpr uint8_t kTargetAddress = 2;
+  constexpr uint8_t kNonce = 14;
+  if (options.size() > kMostOptions * 8) return false;
+  for (; !options.empty(); options = options.subspan(8)) {
+    if (options.size() < 8 || options[1] != 1) return false;
+    if (options[0] != kSourceAddress && options[0] != kTargetAddress && options[0] != kNonce) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// On this link: a multicast or link-local destination, or one in the source's own /64.
+bool stays_on_link(const IpHeader& ip) noexcept {
+  const auto& to = ip.destination.bytes;
+  if (to[0] == 0xff) return to[1] == 0x02;
+  if (to[0] == 0xfe && (to[1] & 0xc0U) == 0x80) return true;
+  return std::equal(to.begin(), to.begin() + 8, ip.source.bytes.begin());
+}
+
+// RFC 4861 sections 6.1 and 7.1: hop limit 255 proves that no router forwarded the packet. Like ARP
+// these pass without a policy decision, so only what has no room for data may: everything else is
+// ICMPv6 like any other. RFC 3810: multicast listener reports, without which a snooping switch
+// delivers no solicitation, are told by their hop limit of 1.
+PacketKind link_message(std::span<const uint8_t> l4, const IpHeader& ip) noexcept {
+  enum : uint8_t {
+    kListenerQuery = 130,
+    kListenerDone = 132,
+    kRouterSolicitation,
+    kRouterAdvertisement,
+    kNeighborSolicitation,
+    kNeighborAdvertisement,
+    kRedirect,
+    kListenerReportV2 = 143
+  };
+  const uint8_t type = l4[0];
+  if (l4[1] != 0 || !stays_on_link(ip)) return PacketKind::icmp;
+  const bool listener = (type >= kListenerQuery && type <= kListenerDone && l4.size() <= 32) ||
+                        (type == kListenerReportV2 && l4.size() <= 8 + 4 * 20);
+  if (listener) return ip.hop_limit == 1 ? PacketKind::neighbor_discovery : PacketKind::icmp;
+  if (ip.hop_limit != 255 || ip.l4_offset != kIpv6HeaderBytes) return PacketKind::icmp;
+
+  const auto whole_behind = [&](size_t fixed, bool (*options)(std::span<const uint8_t>) noexcept) {
+    return l4.size() >= fixed && options(l4.subspan(fixed));
+  };
+  switch (type) {
+    case kRouterSolicitation:
+      return whole_behind(8, are_host_options) ? PacketKind::neighbor_discovery : PacketKind::icmp;
+    case kNeighborSolicitation:
+    case kNeighborAdvertisement:
+      return whole_behind(24, are_host_options) ? PacketKind::neighbor_discovery : PacketKind::icmp;
+    case kRouterAdvertisement:
+      return whole_behind(16, are_options_whole) ? PacketKind::router_message : PacketKind::icmp;
+    case kRedirect:
+      return whole_behind(40, are_options_whole) ? PacketKind::router_message : PacketKind::icmp;
+    default:
+      return PacketKind::icmp;
+  }
 }
 
 DecodeFault decode_icmp(std::span<const uint8_t> l4, const IpHeader& ip, bool is_v4,
@@ -116,8 +175,8 @@ DecodeFault decode_icmp(std::span<const uint8_t> l4, const IpHeader& ip, bool is
     if (decode_quoted(l4.subspan(kIcmpBytes), is_v4, out.quoted)) {
       out.kind = PacketKind::icmp_error;
     }
-  } else if (!is_v4 && is_neighbor_discovery(l4, ip.hop_limit)) {
-    out.kind = PacketKind::neighbor_discovery;
+  } else if (!is_v4) {
+    out.kind = link_message(l4, ip);
   }
   return DecodeFault::none;
 }
@@ -174,6 +233,7 @@ DecodeFault decode(std::span<const uint8_t> frame, Packet& out) noexcept {
   while (is_vlan(ethertype)) {
     if (packet.vlan_tags == kMaxVlanTags) return DecodeFault::too_many_vlan_tags;
     if (rest.size() < kVlanTagBytes) return DecodeFault::truncated_ethernet;
+    packet.vlan_ids = packet.vlan_ids << 12 | (load_be16(&rest[0]) & 0x0fffU);
     ethertype = load_be16(&rest[2]);
     rest = rest.subspan(kVlanTagBytes);
     ++packet.vlan_tags;
@@ -186,6 +246,7 @@ DecodeFault decode(std::span<const uint8_t> frame, Packet& out) noexcept {
   } else if (ethertype == kEtherArp) {
     fault = is_arp(rest) ? DecodeFault::none : DecodeFault::malformed_arp;
     packet.kind = PacketKind::arp;
+    packet.payload_offset = static_cast<uint16_t>(packet.l3_offset + kArpBytes);
   }
   if (fault == DecodeFault::none) out = packet;
   return fault;

@@ -10,6 +10,7 @@ namespace sallyport {
 
 enum class PacketKind : uint8_t {
   arp,                 ///< A well-formed ARP frame (RFC 826), Ethernet over IPv4.
+  router_message,      ///< Router advertisement or redirect, well-formed: only routers send them.
   neighbor_discovery,  ///< ICMPv6 types 133..137, code 0, hop limit 255 (RFC 4861).
   tcp,
   udp,
@@ -34,6 +35,7 @@ struct Endpoints {
 struct Packet {
   PacketKind kind{};
   uint8_t vlan_tags = 0;  ///< 0..2.
+  uint32_t vlan_ids = 0;  ///< Outer VLAN ID in bits 12..23, inner or only one in 0..11.
   uint8_t tcp_flags = 0;  ///< TcpFlag set.
   Endpoints flow;
   Endpoints quoted;  ///< icmp_error: of the packet quoted, in that packet's own direction.
@@ -58,7 +60,9 @@ enum class DecodeFault : uint8_t {
   bad_ip_header,    ///< Version, lengths or options contradict each other; IPv4-mapped in IPv6.
   bad_ip_checksum,  ///< IPv4 header checksum is wrong (RFC 791).
   fragment,         ///< An IPv4 or IPv6 fragment; an atomic IPv6 fragment too.
-  source_route,     ///< IPv4 LSRR/SSRR; IPv6 routing type 0 (RFC 5095) or with segments left.
+  source_route,     ///< IPv4 LSRR/SSRR, or an IPv6 routing header: the packet goes on from where it
+                    ///< was judged.
+  unsafe_option,  ///< IPv4 or IPv6 option, or AH (RFC 4302), that could carry data past the policy.
   bad_extension_header,  ///< IPv6 chain over 8 headers, cut, or ended by "no next header".
   truncated_l4,          ///< TCP, UDP or ICMP header does not fit.
   bad_tcp_header,        ///< Data offset below 5 or past the segment; or flags no stack sends.

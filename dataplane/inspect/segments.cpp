@@ -50,7 +50,30 @@ bool conflicts(const SegmentPool& pool, const SegmentList& list, const Segment& 
   return false;
 }
 
+namespace {
+
+InsertResult link_after(SegmentPool& pool, SegmentList& list, uint32_t before,
+                        const Segment& segment) noexcept {
+  const uint32_t index = pool.acquire();
+  if (index == kNoSegment) return InsertResult::pool_full;
+  if (list.empty() || sequence_distance(list.end, end_of(segment)) > 0) list.end = end_of(segment);
+  uint32_t& link = before == kNoSegment ? list.head : pool[before].next;
+  pool[index] = segment;
+  pool[index].next = link;
+  link = index;
+  if (pool[index].next == kNoSegment) list.tail = index;
+  list.bytes += segment.bytes;
+  ++list.count;
+  return InsertResult::inserted;
+}
+
+}  // namespace
+
 InsertResult insert(SegmentPool& pool, SegmentList& list, const Segment& segment) noexcept {
+  // Behind all that is held, as nearly every segment comes: nothing can overlap.
+  if (list.empty() || (segment.bytes > 0 && sequence_distance(list.end, segment.sequence) >= 0)) {
+    return link_after(pool, list, list.tail, segment);
+  }
   uint32_t before = kNoSegment;
   uint32_t covered_to = segment.sequence;  // bytes of `segment` held already, from its start on
   for (uint32_t i = list.head; i != kNoSegment; i = pool[i].next) {
@@ -65,22 +88,14 @@ InsertResult insert(SegmentPool& pool, SegmentList& list, const Segment& segment
   if (segment.bytes > 0 && sequence_distance(end_of(segment), covered_to) >= 0) {
     return InsertResult::duplicate;
   }
-
-  const uint32_t index = pool.acquire();
-  if (index == kNoSegment) return InsertResult::pool_full;
-  uint32_t& link = before == kNoSegment ? list.head : pool[before].next;
-  pool[index] = segment;
-  pool[index].next = link;
-  link = index;
-  list.bytes += segment.bytes;
-  ++list.count;
-  return InsertResult::inserted;
+  return link_after(pool, list, before, segment);
 }
 
 Segment pop_front(SegmentPool& pool, SegmentList& list) noexcept {
   const uint32_t index = list.head;
   const Segment segment = pool[index];
   list.head = segment.next;
+  if (list.head == kNoSegment) list.tail = kNoSegment;
   list.bytes -= segment.bytes;
   --list.count;
   pool.release(index);

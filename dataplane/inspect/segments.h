@@ -46,6 +46,8 @@ class SegmentPool {
 /// bytes are equal: insert() refuses anything else.
 struct SegmentList {
   uint32_t head = kNoSegment;
+  uint32_t tail = kNoSegment;
+  uint32_t end = 0;    ///< Sequence number after the highest byte held, unless empty.
   uint32_t bytes = 0;  ///< Payload held, overlaps counted twice.
   uint32_t count = 0;
 

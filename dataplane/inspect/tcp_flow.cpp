@@ -13,8 +13,8 @@ using Fate = Outcome::Fate;
 constexpr Outcome kDenied{.fate = Fate::drop,
                           .drop_reason = DropReason::denied,
                           .verdict = true,
-                          .discard = true,
-                          .reset = true};
+                          .reset = true,
+                          .discard = true};
 
 // Neither end may be left waiting, and nothing held may leave.
 Outcome deny_now(Flow& flow, FlowReason reason, const FlowContext& context) noexcept {
@@ -29,6 +29,14 @@ void advance(uint32_t& next, uint32_t end) noexcept {
 bool is_over(const Flow& flow) noexcept {
   constexpr uint8_t kBothFins = kClientFin | kServerFin;
   return (flow.progress & kResetSeen) != 0 || (flow.progress & kBothFins) == kBothFins;
+}
+
+// Whether `sequence` is near enough to what is expected next for its RST to be believed. A blind
+// one is forwarded, for the end to judge, but must not shorten the flow's life here.
+bool is_plausible_reset(uint32_t expected, uint32_t sequence) noexcept {
+  constexpr int32_t kWindow = 65535;
+  const int32_t distance = sequence_distance(expected, sequence);
+  return distance >= 0 && distance <= kWindow;
 }
 
 // Held packets are about to be sent: they count as seen by the server from here on.
@@ -75,14 +83,23 @@ bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context
   return false;
 }
 
-// Names the flow from what is held without a gap, once there is enough of it.
-Outcome inspect_held(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {
-  const uint32_t ready =
-      contiguous_bytes(context.segments, inspection.held, inspection.client_first);
+// A request head can only have gained an answer when a line of it has ended: it would be parsed
+// anew for each byte otherwise.
+bool is_mid_line(const Inspection& inspection, std::span<const uint8_t> appended) noexcept {
+  constexpr uint8_t kLineFeed = 0x0a;
+  return inspection.in_http_head && std::ranges::find(appended, kLineFeed) == appended.end();
+}
+
+// Names the flow from what is held without a gap, once there is enough of it. `appended` is what
+// the newest segment added to the end of that, if it did just that.
+Outcome inspect_held(Flow& flow, Inspection& inspection, std::span<const uint8_t> appended,
+                     FlowContext& context) noexcept {
+  const uint32_t ready = inspection.ready_bytes;
   const bool ended = (flow.progress & kClientFin) != 0 &&
                      inspection.client_first + ready == inspection.fin_sequence;
   if (ready == 0 && !ended) return {.fate = Fate::hold};
   if (ready < inspection.need_bytes && !ended) return {.fate = Fate::hold};
+  if (!appended.empty() && !ended && is_mid_line(inspection, appended)) return {.fate = Fate::hold};
 
   Identified& found = context.identified;
   identify(prefix(context.segments, inspection.held, inspection.client_first,
@@ -91,6 +108,7 @@ Outcome inspect_held(Flow& flow, Inspection& inspection, FlowContext& context) n
   switch (found.status) {
     case Identified::Status::need_more:
       inspection.need_bytes = std::max(found.need_bytes, ready + 1);
+      inspection.in_http_head = found.app_known == Known::present && found.app == AppProtocol::http;
       if (inspection.need_bytes <= context.limits.held_bytes_per_flow) return {.fate = Fate::hold};
       return deny_now(flow, FlowReason::reassembly_limit, context);
     case Identified::Status::fault:
@@ -118,10 +136,35 @@ Outcome inspect_held(Flow& flow, Inspection& inspection, FlowContext& context) n
 
   if (ready > 0) {
     inspection.guard_end = inspection.client_first + ready;
+    inspection.held_since_ms = context.now_ms;
     flow.progress |= kGuarded;
   }
+  if (ended) flow.progress |= kEndedByFin;
   advance_past_held(flow, inspection, context);
   return {.fate = Fate::hold, .verdict = true, .release = true};
+}
+
+// Where a segment with payload or FIN stands in the stream, against what one flow may hold.
+enum class Place : uint8_t { good, outside, too_much };
+
+Place place_of(const Flow& flow, const Inspection& inspection, const Packet& packet,
+               const FlowLimits& limits) noexcept {
+  const int32_t offset = sequence_distance(inspection.client_first, packet.tcp_sequence);
+  if (offset < 0 || static_cast<uint32_t>(offset) > limits.held_bytes_per_flow) {
+    return Place::outside;
+  }
+  const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
+  if ((flow.progress & kClientFin) != 0) {
+    // Nothing comes behind a FIN, and a FIN stays where it was.
+    const int32_t behind = sequence_distance(inspection.fin_sequence, end);
+    if (behind > 0 || ((packet.tcp_flags & kFin) != 0 && behind != 0)) return Place::outside;
+  }
+  if (packet.payload_bytes > limits.held_bytes_per_flow - static_cast<uint32_t>(offset) ||
+      inspection.held.bytes + packet.payload_bytes > 2 * limits.held_bytes_per_flow ||
+      inspection.held.count >= limits.held_packets_per_flow) {
+    return Place::too_much;
+  }
+  return Place::good;
 }
 
 // Client payload, or a FIN that must not overtake held payload, on a flow without a verdict.
@@ -129,24 +172,22 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
              FlowContext& context) noexcept {
   DropReason why{};
   if (!counts(flow, arrival, context, why)) return Outcome::drop(why);
-
   const Packet& packet = arrival.packet;
-  const FlowLimits& limits = context.limits;
-  const int32_t offset = sequence_distance(inspection.client_first, packet.tcp_sequence);
-  if (offset < 0 || static_cast<uint32_t>(offset) > limits.held_bytes_per_flow) {
-    return Outcome::drop(DropReason::out_of_window);
+  switch (place_of(flow, inspection, packet, context.limits)) {
+    case Place::good:
+      break;
+    case Place::outside:
+      return Outcome::drop(DropReason::out_of_window);
+    case Place::too_much:
+      return deny_now(flow, FlowReason::reassembly_limit, context);
   }
-  if (packet.payload_bytes > limits.held_bytes_per_flow - static_cast<uint32_t>(offset) ||
-      inspection.held.bytes + packet.payload_bytes > 2 * limits.held_bytes_per_flow ||
-      inspection.held.count >= limits.held_packets_per_flow) {
-    return deny_now(flow, FlowReason::reassembly_limit, context);
-  }
-
   if (packet.payload_bytes == 0 && (flow.progress & kClientFin) != 0) {
     return Outcome::drop(DropReason::duplicate_of_held);
   }
 
   const bool was_empty = inspection.held.empty();
+  const bool appends = (was_empty || inspection.held.end == packet.tcp_sequence) &&
+                       inspection.client_first + inspection.ready_bytes == packet.tcp_sequence;
   switch (insert(context.segments, inspection.held,
                  {.data = arrival.payload().data(),
                   .sequence = packet.tcp_sequence,
@@ -162,11 +203,16 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
       return deny_now(flow, FlowReason::held_memory_full, context);
   }
   if (was_empty) inspection.held_since_ms = context.now_ms;
+  flow.progress |= kClientSpoke;
   if ((packet.tcp_flags & kFin) != 0) {
     flow.progress |= kClientFin;
     inspection.fin_sequence = packet.tcp_sequence + packet.payload_bytes;
   }
-  Outcome outcome = inspect_held(flow, inspection, context);
+  inspection.ready_bytes =
+      appends ? inspection.ready_bytes + packet.payload_bytes
+              : contiguous_bytes(context.segments, inspection.held, inspection.client_first);
+  Outcome outcome = inspect_held(flow, inspection,
+                                 appends ? arrival.payload() : std::span<const uint8_t>{}, context);
   outcome.fate = Fate::hold;  // it is on the list: released or discarded with the others
   return outcome;
 }
@@ -178,7 +224,7 @@ Outcome pending_outbound(Flow& flow, Inspection& inspection, const Arrival& arri
     // Whether the server believes this RST is the server's to say: inspection goes on as if it
     // had not, so a forged one gains nothing. A payload in it is never forwarded unseen.
     if (packet.payload_bytes > 0) return Outcome::drop(DropReason::out_of_window);
-    flow.progress |= kResetSeen;
+    if (is_plausible_reset(flow.client_next, packet.tcp_sequence)) flow.progress |= kResetSeen;
     return {};
   }
   const bool fin_behind_held =
@@ -187,7 +233,7 @@ Outcome pending_outbound(Flow& flow, Inspection& inspection, const Arrival& arri
   if (packet.payload_bytes > 0 || fin_behind_held) return hold(flow, inspection, arrival, context);
 
   if ((packet.tcp_flags & kFin) != 0) {
-    flow.progress |= kClientFin;  // nothing was ever sent
+    flow.progress |= kClientFin | kClientSpoke;  // nothing was ever sent
     inspection.fin_sequence = packet.tcp_sequence;
     advance(flow.client_next, packet.tcp_sequence + 1);
   }
@@ -195,14 +241,14 @@ Outcome pending_outbound(Flow& flow, Inspection& inspection, const Arrival& arri
 }
 
 // Bytes that were inspected may only be sent again as they were, until the server has them: it
-// takes the first copy that reaches it, and that may be this one.
+// takes the first copy that reaches it, and that may be this one. When the copy to compare with is
+// gone (guard_timeout_ms), they may not be sent again at all.
 bool matches_guard(const Inspection& inspection, const Arrival& arrival,
                    const FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
-  if (packet.payload_bytes == 0 ||
-      sequence_distance(packet.tcp_sequence, inspection.guard_end) <= 0) {
-    return true;
-  }
+  if (sequence_distance(packet.tcp_sequence, inspection.guard_end) <= 0) return true;
+  // An urgent pointer would take a byte out of what the server reads.
+  if ((packet.tcp_flags & kUrg) != 0 || inspection.held.empty()) return false;
   if (sequence_distance(inspection.client_first, packet.tcp_sequence) < 0) return false;
   return !conflicts(context.segments, inspection.held,
                     {.data = arrival.payload().data(),
@@ -210,35 +256,98 @@ bool matches_guard(const Inspection& inspection, const Arrival& arrival,
                      .bytes = packet.payload_bytes});
 }
 
+// Client payload on an allowed flow whose first bytes were inspected.
+bool may_follow(const Flow& flow, const Inspection& inspection, const Arrival& arrival,
+                const FlowContext& context, DropReason& why) noexcept {
+  const Packet& packet = arrival.packet;
+  if ((flow.progress & kGuarded) != 0 && !matches_guard(inspection, arrival, context)) {
+    why = DropReason::retransmission_differs;
+    return false;
+  }
+  // The server may never have seen the FIN by which the flow was judged.
+  if ((flow.progress & kEndedByFin) != 0 &&
+      sequence_distance(inspection.fin_sequence, packet.tcp_sequence + packet.payload_bytes) > 0) {
+    why = DropReason::out_of_window;
+    return false;
+  }
+  return true;
+}
+
+Outcome allowed_outbound(Flow& flow, const Inspection& inspection, const Arrival& arrival,
+                         const FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  constexpr uint8_t kWatched = kGuarded | kEndedByFin;
+  DropReason why{};
+  if (packet.payload_bytes > 0 && (flow.progress & kWatched) != 0 &&
+      !may_follow(flow, inspection, arrival, context, why)) {
+    return Outcome::drop(why);
+  }
+  if (packet.payload_bytes > 0) flow.progress |= kClientSpoke;
+  if ((packet.tcp_flags & kFin) != 0) flow.progress |= kClientFin | kClientSpoke;
+  if ((packet.tcp_flags & kRst) != 0 && is_plausible_reset(flow.client_next, packet.tcp_sequence)) {
+    flow.progress |= kResetSeen;
+  }
+  advance(flow.client_next, packet.tcp_sequence + arrival.tcp_length());
+  return {};
+}
+
+// A SYN on a flow that is known. Nothing is decided by it alone: whether it opens a new connection
+// is for the server to say, and a stray one must not cost the old one its life.
+Outcome known_syn(const Flow& flow, Inspection& inspection, const Packet& packet) noexcept {
+  if (packet.payload_bytes > 0) return Outcome::drop(DropReason::syn_with_data);
+  if (flow.state == FlowState::denied || is_over(flow)) {
+    return {.fate = Fate::drop, .restart = true};
+  }
+  const uint32_t first = packet.tcp_sequence + 1;
+  if (first != inspection.client_first) {
+    inspection.reopening = true;
+    inspection.reopen_first = first;
+    return {};
+  }
+  // No stack sends its SYN again once it has sent data. A server that has forgotten the connection
+  // would take it for a new one, whose first bytes nobody would inspect.
+  if ((flow.progress & kClientSpoke) != 0) return Outcome::drop(DropReason::out_of_window);
+  return {};
+}
+
+void begin(Flow& flow, Inspection& inspection, uint32_t client_first,
+           FlowContext& context) noexcept {
+  inspection = {.client_first = client_first};
+  flow.client_next = client_first;
+  flow.server_next = 0;
+  flow.progress = kOpenedInside;
+  decide_flow(flow, context);
+}
+
 }  // namespace
 
 Outcome tcp_open(Flow& flow, Inspection& inspection, const Arrival& arrival,
                  FlowContext& context) noexcept {
-  const Packet& packet = arrival.packet;
-  inspection = {.client_first = packet.tcp_sequence + 1};
-  flow.client_next = packet.tcp_sequence + 1;
-  flow.server_next = 0;
-  flow.progress = kOpenedInside;
-  decide_flow(flow, context);
-  if (flow.state == FlowState::denied) {
-    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .verdict = true, .reset = true};
-  }
+  begin(flow, inspection, arrival.packet.tcp_sequence + 1, context);
+  if (flow.state == FlowState::denied) return kDenied;
   return {.verdict = flow.state == FlowState::allowed};
+}
+
+Outcome tcp_reopen(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                   FlowContext& context) noexcept {
+  begin(flow, inspection, arrival.packet.tcp_acknowledgement, context);
+  if (flow.state == FlowState::denied) {
+    flow.progress |= kServerAnswered;
+    flow.server_next = arrival.packet.tcp_sequence + 1;
+    return kDenied;
+  }
+  Outcome outcome = tcp_inbound(flow, inspection, arrival, context);
+  outcome.verdict = flow.state == FlowState::allowed;
+  return outcome;
 }
 
 Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
                      FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
-  if ((packet.tcp_flags & (kSyn | kAck)) == kSyn) {
-    if (packet.payload_bytes > 0) return Outcome::drop(DropReason::syn_with_data);
-    const bool again = packet.tcp_sequence + 1 == inspection.client_first;
-    if (!again || flow.state == FlowState::denied || is_over(flow)) {
-      return {.fate = Fate::drop, .restart = true};
-    }
-    // No stack sends its SYN again once it has sent data. A server that has forgotten the
-    // connection would take it for a new one, whose first bytes nobody would inspect.
-    if (flow.client_next != inspection.client_first)
-      return Outcome::drop(DropReason::out_of_window);
+  const bool is_syn = (packet.tcp_flags & (kSyn | kAck)) == kSyn;
+  if (is_syn) {
+    const Outcome outcome = known_syn(flow, inspection, packet);
+    if (outcome.fate == Fate::drop) return outcome;
   }
   if (flow.state == FlowState::denied) {
     return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};
@@ -249,18 +358,14 @@ Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
     decided = decide_again(flow, inspection, context);
     if (flow.state == FlowState::denied) return decided;
   }
-  if (flow.state == FlowState::pending) {
-    return pending_outbound(flow, inspection, arrival, context);
-  }
-
-  if ((flow.progress & kGuarded) != 0 && !matches_guard(inspection, arrival, context)) {
-    decided.fate = Fate::drop;
-    decided.drop_reason = DropReason::retransmission_differs;
-    return decided;
-  }
-  if ((packet.tcp_flags & kFin) != 0) flow.progress |= kClientFin;
-  if ((packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
-  advance(flow.client_next, packet.tcp_sequence + arrival.tcp_length());
+  if (is_syn) return decided;
+  const Outcome outcome = flow.state == FlowState::pending
+                              ? pending_outbound(flow, inspection, arrival, context)
+                              : allowed_outbound(flow, inspection, arrival, context);
+  if (!decided.verdict && !decided.release) return outcome;
+  // Allowed by the new policy just now: what the packet itself meets comes on top.
+  decided.fate = outcome.fate;
+  decided.drop_reason = outcome.drop_reason;
   return decided;
 }
 
@@ -277,17 +382,24 @@ Outcome tcp_inbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
   }
 
   if ((packet.tcp_flags & kSyn) != 0) {
+    const bool answers = (packet.tcp_flags & kAck) != 0;
+    if (answers && inspection.reopening && packet.tcp_acknowledgement == inspection.reopen_first) {
+      return {.fate = Fate::drop, .restart = true};
+    }
     // A SYN without ACK would turn the roles round (split handshake): who is the client is settled.
-    if ((packet.tcp_flags & kAck) == 0 || packet.tcp_acknowledgement != inspection.client_first) {
+    if (!answers || packet.tcp_acknowledgement != inspection.client_first) {
       decided.fate = Fate::drop;
       decided.drop_reason = DropReason::before_handshake;
       return decided;
     }
-    if ((flow.progress & kServerAnswered) == 0) flow.server_next = packet.tcp_sequence + 1;
+    // Until the client speaks, the last answer is the one it will acknowledge.
+    if ((flow.progress & kClientSpoke) == 0) flow.server_next = packet.tcp_sequence + 1;
     flow.progress |= kServerAnswered;
   }
   if ((packet.tcp_flags & kFin) != 0) flow.progress |= kServerFin;
-  if ((packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
+  if ((packet.tcp_flags & kRst) != 0 && is_plausible_reset(flow.server_next, packet.tcp_sequence)) {
+    flow.progress |= kResetSeen;
+  }
   advance(flow.server_next, packet.tcp_sequence + arrival.tcp_length());
 
   if ((flow.progress & kGuarded) != 0 && (packet.tcp_flags & kAck) != 0 &&

@@ -18,6 +18,11 @@ namespace sallyport {
 Outcome tcp_open(Flow& flow, Inspection& inspection, const Arrival& arrival,
                  FlowContext& context) noexcept;
 
+/// The server's answer to another SYN on the same addresses, after Outcome::restart: the flow
+/// begins anew with the connection that the server has chosen.
+Outcome tcp_reopen(Flow& flow, Inspection& inspection, const Arrival& arrival,
+                   FlowContext& context) noexcept;
+
 /// Any later packet from the client.
 Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
                      FlowContext& context) noexcept;

@@ -11,10 +11,16 @@ namespace sallyport {
 inline constexpr size_t kMaxTlsRecordBytes = size_t{1} << 14;  ///< RFC 8446 section 5.1, plaintext.
 inline constexpr size_t kHandshakeHeaderBytes = 4;
 
-/// Whether a stream that starts so is TLS: a handshake record (22) of major version 3. SSL 2.0
-/// hellos start otherwise and are not TLS here.
+/// A content type of RFC 8446 section 5.1: change_cipher_spec (20) to application_data (23).
+inline bool is_tls_content_type(uint8_t type) noexcept {
+  return type >= 20 && type <= 23;
+}
+
+/// Whether a stream that starts so is TLS. Any record type and any version that some server lets
+/// pass counts: what is odd about it is a fault of TLS, not another protocol. SSL 2.0 hellos start
+/// otherwise and are not TLS here.
 inline bool starts_like_tls(std::span<const uint8_t> prefix) noexcept {
-  return prefix.size() >= 2 && prefix[0] == 22 && prefix[1] == 3;
+  return prefix.size() >= 2 && is_tls_content_type(prefix[0]) && prefix[1] < 0x10;
 }
 
 /// One ClientHello taken out of the records that carry it.

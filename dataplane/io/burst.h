@@ -22,6 +22,7 @@ struct Burst {
   std::array<Packet, kBurst> packet;
   std::array<Direction, kBurst> direction;
   std::array<FlowKey, kBurst> key;
+  std::array<uint64_t, kBurst> hash;  ///< FlowHash of the key.
   std::array<uint32_t, kBurst> flow;  ///< Index into the flow table, or FlowTable::kNone.
 };
 

@@ -2,12 +2,15 @@
 
 #include <rte_prefetch.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace sallyport {
 namespace {
 
 constexpr size_t kPrefetchAhead = 4;
+constexpr size_t kMinFrameBytes = 60;  // IEEE 802.3, without FCS
 
 Direction opposite(Direction direction) noexcept {
   return direction == Direction::outbound ? Direction::inbound : Direction::outbound;
@@ -15,14 +18,47 @@ Direction opposite(Direction direction) noexcept {
 
 // An ICMP error belongs to the flow whose packet it quotes, and travels against that packet.
 FlowKey key_of(const Packet& packet, Direction direction) noexcept {
-  if (packet.kind == PacketKind::icmp_error) return flow_key(packet.quoted, opposite(direction));
-  return flow_key(packet.flow, direction);
+  if (packet.kind == PacketKind::icmp_error) {
+    return flow_key(packet.quoted, packet.vlan_ids, opposite(direction));
+  }
+  return flow_key(packet.flow, packet.vlan_ids, direction);
+}
+
+// Bytes behind the packet are nobody's to read: they must not carry any out. What the link needs to
+// reach its shortest frame stays, as zeros.
+void wipe_trailer(rte_mbuf* mbuf, const Packet& packet) noexcept {
+  const size_t end = size_t{packet.payload_offset} + packet.payload_bytes;
+  const size_t frame = rte_pktmbuf_data_len(mbuf);
+  if (end >= frame) return;
+  const size_t kept = std::min(frame, std::max(end, kMinFrameBytes));
+  std::memset(rte_pktmbuf_mtod_offset(mbuf, char*, end), 0, kept - end);
+  rte_pktmbuf_trim(mbuf, static_cast<uint16_t>(frame - kept));
+}
+
+bool is_link_control(PacketKind kind) noexcept {
+  return kind == PacketKind::arp || kind == PacketKind::neighbor_discovery ||
+         kind == PacketKind::router_message;
+}
+
+// Without a flow, so only what is whole and comes from the side it may come from.
+void pass_link_control(rte_mbuf* mbuf, const Packet& packet, Direction direction,
+                       Transmit& transmit, CoreCounters& counters) noexcept {
+  if (packet.kind == PacketKind::router_message && direction == Direction::outbound) {
+    counters.drop(DropReason::router_message);
+  } else if (packet.kind != PacketKind::arp && !l4_checksum_ok(frame_of(mbuf), packet)) {
+    counters.drop(DropReason::bad_l4_checksum);
+  } else {
+    counters.add(Counter::link_control);
+    transmit.queue(direction, mbuf);
+    return;
+  }
+  rte_pktmbuf_free(mbuf);
 }
 
 }  // namespace
 
-void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
-              Transmit& transmit, CoreCounters& counters) noexcept {
+void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
+              Burst& burst, Transmit& transmit, CoreCounters& counters) noexcept {
   burst.count = 0;
   for (size_t i = 0; i < received.size(); ++i) {
     if (i + kPrefetchAhead < received.size()) {
@@ -43,37 +79,43 @@ void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst&
       rte_pktmbuf_free(mbuf);
       continue;
     }
-    if (packet.kind == PacketKind::arp || packet.kind == PacketKind::neighbor_discovery) {
-      counters.add(Counter::link_control);
-      transmit.queue(direction, mbuf);
+    wipe_trailer(mbuf, packet);
+    if (is_link_control(packet.kind)) {
+      pass_link_control(mbuf, packet, direction, transmit, counters);
       continue;
     }
     burst.mbuf[burst.count] = mbuf;
     burst.direction[burst.count] = direction;
     burst.key[burst.count] = key_of(packet, direction);
+    burst.hash[burst.count] = hash(burst.key[burst.count]);
     ++burst.count;
   }
 }
 
 void find_flows(Burst& burst, const FlowTable& table) noexcept {
-  std::array<const FlowKey*, kBurst> keys;
-  for (uint16_t i = 0; i < burst.count; ++i) keys[i] = &burst.key[i];
-  table.find({keys.data(), burst.count}, burst.flow.data());
+  std::array<uint32_t, kBurst> hashes;
+  for (uint16_t i = 0; i < burst.count; ++i) hashes[i] = FlowHash::bucket_part(burst.hash[i]);
+  table.find(burst.key.data(), {hashes.data(), burst.count}, burst.flow.data());
+  for (uint16_t i = 0; i < burst.count; ++i) {
+    if (burst.flow[i] != FlowTable::kNone) table.prefetch(burst.flow[i]);
+  }
 }
 
-void orient(Burst& burst, uint16_t i, const FlowTable& table) noexcept {
+void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noexcept {
   if (burst.flow[i] != FlowTable::kNone) return;
-  burst.flow[i] = table.find(burst.key[i]);
+  burst.flow[i] = table.find(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
   if (burst.flow[i] != FlowTable::kNone) return;
 
   const Packet& packet = burst.packet[i];
   const FlowKey turned = key_of(packet, opposite(burst.direction[i]));
-  const uint32_t flow = table.find(turned);
+  const uint64_t turned_hash = hash(turned);
+  const uint32_t flow = table.find(turned, FlowHash::bucket_part(turned_hash));
   constexpr uint8_t kSynAck = kSyn | kAck;
   const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
   if (flow == FlowTable::kNone && !answers) return;
   burst.flow[i] = flow;
   burst.key[i] = turned;
+  burst.hash[i] = turned_hash;
   burst.direction[i] = opposite(burst.direction[i]);
 }
 

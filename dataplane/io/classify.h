@@ -7,6 +7,7 @@
 
 #include "dataplane/io/burst.h"
 #include "dataplane/io/counters.h"
+#include "dataplane/io/flow_hash.h"
 #include "dataplane/io/flow_table.h"
 #include "dataplane/io/transmit.h"
 
@@ -20,14 +21,14 @@ enum class Orientation : uint8_t {
 
 /// Stage 2: decodes received packets and fills `burst` with those that name a flow. Packets that do
 /// not decode are freed and counted; ARP and neighbour discovery are queued to the other side.
-void classify(std::span<rte_mbuf* const> received, const PortPair& ports, Burst& burst,
-              Transmit& transmit, CoreCounters& counters) noexcept;
+void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
+              Burst& burst, Transmit& transmit, CoreCounters& counters) noexcept;
 
 /// Stage 4: finds each packet's flow, all at once.
 void find_flows(Burst& burst, const FlowTable& table) noexcept;
 
 /// With Orientation::by_initiator, right before packet `i` is handled: turns it round when it goes
 /// against the flow it belongs to, which a packet before it in the burst may have opened.
-void orient(Burst& burst, uint16_t i, const FlowTable& table) noexcept;
+void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noexcept;
 
 }  // namespace sallyport

@@ -80,6 +80,8 @@ class Section {
 void read_ports(Section section, GatewayConfig& config) {
   section.text("inside", config.inside_device, true);
   section.text("outside", config.outside_device, true);
+  section.one_of<bool>("orientation", config.by_initiator,
+                       {{"by_port", false}, {"by_initiator", true}});
   section.number("mtu_bytes", config.mtu_bytes, 576, 9600);
   section.number("rx_descriptors", config.rx_descriptors, 64, 32768);
   section.number("tx_descriptors", config.tx_descriptors, 64, 32768);
@@ -119,7 +121,7 @@ void read_memory(Section section, GatewayConfig& config) {
 }
 
 void read_flows(Section section, GatewayConfig& config) {
-  section.number("capacity", config.flow_capacity, 16, 1u << 26);
+  section.number("capacity", config.flow_capacity, 16, 1u << 22);
   section.number("tcp_idle_seconds", config.tcp_idle_seconds, 1, 1'000'000);
   section.number("tcp_opening_seconds", config.tcp_opening_seconds, 1, 1'000'000);
   section.number("tcp_closing_seconds", config.tcp_closing_seconds, 1, 1'000'000);
@@ -150,6 +152,11 @@ void check_together(const GatewayConfig& config, const YamlNode& root, Report& r
                  "inspection.held_packets_per_worker over all workers is more than half of "
                  "memory.packets",
                  "held packets would starve the receive queues: raise memory.packets");
+  }
+  if (config.by_initiator && !config.outside_device.starts_with("net_null")) {
+    report.error(root, "E108",
+                 "ports.orientation by_initiator would let either side open flows to the other",
+                 "it is for one port that carries both ways, with net_null as ports.outside");
   }
   if (!config.inside_device.empty() &&
       device_name(config.inside_device) == device_name(config.outside_device)) {

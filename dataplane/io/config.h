@@ -15,6 +15,7 @@ enum class Hugepages : uint8_t { automatic, require, never };
 struct GatewayConfig {
   std::string inside_device;
   std::string outside_device;
+  bool by_initiator = false;  ///< ports.orientation
   uint16_t mtu_bytes = 1500;
   uint16_t rx_descriptors = 1024;
   uint16_t tx_descriptors = 1024;
@@ -27,7 +28,7 @@ struct GatewayConfig {
   uint32_t packets = 32768;
 
   uint32_t flow_capacity = 65536;
-  uint32_t tcp_idle_seconds = 3600;
+  uint32_t tcp_idle_seconds = 7500;
   uint32_t tcp_opening_seconds = 30;
   uint32_t tcp_closing_seconds = 10;
   uint32_t udp_idle_seconds = 60;

@@ -11,10 +11,12 @@
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace sallyport {
 namespace {
@@ -73,19 +75,32 @@ std::string check_cores(const EalOptions& options) {
   return "";
 }
 
-uint64_t free_hugepage_mb() {
+// Of all sizes; `file` is free_hugepages or nr_hugepages.
+uint64_t hugepage_mb(const char* file) {
   uint64_t kilobytes = 0;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator("/sys/kernel/mm/hugepages", ignored)) {
     const std::string name = entry.path().filename();  // hugepages-2048kB
     uint64_t count = 0;
-    std::ifstream(entry.path() / "free_hugepages") >> count;
+    std::ifstream(entry.path() / file) >> count;
     const size_t dash = name.find('-');
     if (dash != std::string::npos) {
       kilobytes += count * std::strtoull(name.c_str() + dash + 1, nullptr, 10);
     }
   }
   return kilobytes / 1024;
+}
+
+// The kernel gives back the packet memory of AF_XDP sockets some time after their process has
+// ended: a restart would not find the hugepages that its predecessor had.
+bool enough_hugepages(uint64_t total_mb) {
+  constexpr int kTries = 20;
+  if (hugepage_mb("nr_hugepages") < total_mb) return false;
+  for (int i = 0; i < kTries; ++i) {
+    if (hugepage_mb("free_hugepages") >= total_mb) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
 }
 
 std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
@@ -190,13 +205,13 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
   }
   if (std::string wrong = check_cores(options); !wrong.empty()) return std::unexpected(wrong);
 
-  const uint64_t free_mb = options.hugepages == Hugepages::never ? 0 : free_hugepage_mb();
-  const bool hugepages = free_mb >= options.total_mb;
+  const bool hugepages =
+      options.hugepages != Hugepages::never && enough_hugepages(options.total_mb);
   if (options.hugepages == Hugepages::require && !hugepages) {
-    return std::unexpected("memory.hugepages is require, but only " + std::to_string(free_mb) +
-                           " MB of hugepages are free and memory.total_mb is " +
-                           std::to_string(options.total_mb) +
-                           ": raise vm.nr_hugepages, or set memory.hugepages to auto");
+    return std::unexpected(
+        "memory.hugepages is require, but only " + std::to_string(hugepage_mb("free_hugepages")) +
+        " MB of hugepages are free and memory.total_mb is " + std::to_string(options.total_mb) +
+        ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
   prepare_af_xdp();
   const Started started = init(arguments(options, hugepages));

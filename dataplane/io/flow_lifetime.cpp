@@ -9,6 +9,8 @@ namespace {
 
 // The whole table is looked at about once in this time, a slice each millisecond.
 constexpr uint32_t kSweepRoundMs = 1024;
+// After a stall the sweep catches up in steps: packets come first.
+constexpr uint32_t kMostSlices = 8;
 
 }  // namespace
 
@@ -32,7 +34,7 @@ uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   const bool tcp = packet.kind == PacketKind::tcp;
   if (tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn) {
-    refuse(burst, i);
+    refuse(burst, i, DropReason::midstream);
     return FlowTable::kNone;
   }
   DropReason why{};
@@ -41,12 +43,16 @@ uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   } else if (tcp && packet.payload_bytes > 0) {
     why = DropReason::syn_with_data;
   } else {
-    const uint32_t index = table_.insert(burst.key[i]);
+    const uint32_t index = table_.insert(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
     if (index != FlowTable::kNone) {
       start_flow(index, burst.direction[i]);
       return index;
     }
     why = DropReason::flow_table_full;
+    if (tcp) {
+      refuse(burst, i, why);
+      return FlowTable::kNone;
+    }
   }
   drop(burst.mbuf[i], why);
   return FlowTable::kNone;
@@ -75,11 +81,13 @@ bool FlowStage::expired(const Flow& flow, FlowEnd& end) const noexcept {
 }
 
 void FlowStage::sweep() noexcept {
-  const uint32_t elapsed_ms = now_.ms - swept_ms_;
-  if (elapsed_ms == 0) return;
+  sweep_due_ms_ = std::min(sweep_due_ms_ + (now_.ms - swept_ms_), kSweepRoundMs);
   swept_ms_ = now_.ms;
-  const uint32_t slice = table_.capacity() / kSweepRoundMs + 1;
-  const uint32_t most = std::min(table_.capacity(), slice * std::min(elapsed_ms, kSweepRoundMs));
+  if (sweep_due_ms_ == 0) return;
+  const uint32_t slices = std::min(sweep_due_ms_, kMostSlices);
+  sweep_due_ms_ -= slices;
+  const uint32_t most =
+      std::min(table_.capacity(), slices * (table_.capacity() / kSweepRoundMs + 1));
   for (uint32_t n = 0; n < most; ++n) {
     const uint32_t index = sweep_at_;
     if (++sweep_at_ == table_.capacity()) sweep_at_ = 0;
@@ -90,6 +98,8 @@ void FlowStage::sweep() noexcept {
       end_flow(index, end);
     } else if (flow.state == FlowState::pending) {
       time_out_inspection(index);
+    } else if ((flow.progress & kGuarded) != 0) {
+      time_out_guard(index);
     }
   }
   counters_.set(Counter::held_packets, context_.segments.in_use());
@@ -114,6 +124,13 @@ void FlowStage::time_out_inspection(uint32_t index) noexcept {
   discard_held(index, DropReason::held_after_denial);
 }
 
+// A server that never acknowledges must not make the flow keep its packets for good.
+void FlowStage::time_out_guard(uint32_t index) noexcept {
+  const Inspection& inspection = table_.inspection(index);
+  if (now_.ms - inspection.held_since_ms < context_.limits.guard_timeout_ms) return;
+  discard_held(index, DropReason::held_after_denial);
+}
+
 // Everything the flow has leaves with it but its place in the table.
 void FlowStage::clear_flow(uint32_t index, FlowEnd end) noexcept {
   Flow& flow = table_.flow(index);
@@ -126,7 +143,7 @@ void FlowStage::clear_flow(uint32_t index, FlowEnd end) noexcept {
 
 void FlowStage::end_flow(uint32_t index, FlowEnd end) noexcept {
   clear_flow(index, end);
-  table_.erase(index);
+  table_.erase(index, FlowHash::bucket_part(hash_(table_.flow(index).key)));
 }
 
 void FlowStage::end_all() noexcept {

@@ -5,6 +5,10 @@
 namespace sallyport {
 namespace {
 
+// Bytes from the IP header on.
+constexpr size_t kLongestIcmpError = 576;
+constexpr size_t kLongestIcmpV6Error = 1280;
+
 Direction opposite(Direction direction) noexcept {
   return direction == Direction::outbound ? Direction::inbound : Direction::outbound;
 }
@@ -38,25 +42,36 @@ void FlowStage::send_resets(const Flow& flow, const InHand& in_hand,
               .acknowledgement = outbound ? flow.server_next : flow.client_next});
 }
 
-// A packet of a TCP flow whose beginning was never seen: one from inside is told at once, so that
-// its program connects anew; one from outside is owed nothing.
-void FlowStage::refuse(const Burst& burst, uint16_t i) noexcept {
+// A TCP packet that no flow is there or can be made for: one from inside is told at once, so that
+// its program does not wait; one from outside is owed nothing.
+void FlowStage::refuse(const Burst& burst, uint16_t i, DropReason why) noexcept {
   const Packet& packet = burst.packet[i];
   if (burst.direction[i] == Direction::outbound && (packet.tcp_flags & kRst) == 0) {
     send_reset(frame_of(burst.mbuf[i]), packet, Direction::inbound, true, reset_for_sender(packet));
   }
-  drop(burst.mbuf[i], DropReason::midstream);
+  drop(burst.mbuf[i], why);
 }
 
-// Path MTU discovery and unreachable ports need these; they pass only for a flow that is there.
+// Path MTU discovery and unreachable ports need these. They pass only for a flow that is there, to
+// the end that sent what they quote, and no longer than they need be (RFC 1812 section 4.3.2.3,
+// RFC 4443 section 2.4). One from inside carries bytes out, so its flow must be allowed, by the
+// policy in force.
 void FlowStage::handle_icmp_error(Burst& burst, uint16_t i) noexcept {
+  const Packet& packet = burst.packet[i];
   uint32_t index = burst.flow[i];
-  if (index == FlowTable::kNone) index = table_.find(burst.key[i]);
-  if (index == FlowTable::kNone || table_.flow(index).state == FlowState::denied ||
-      table_.flow(index).generation != context_.generation) {
+  if (index == FlowTable::kNone) index = find_again(burst, i);
+  const size_t longest = packet.flow.source.is_v4() ? kLongestIcmpError : kLongestIcmpV6Error;
+  if (index == FlowTable::kNone || packet.flow.destination != packet.quoted.source ||
+      rte_pktmbuf_pkt_len(burst.mbuf[i]) - packet.l3_offset > longest) {
     return drop(burst.mbuf[i], DropReason::icmp_unrelated);
   }
-  forward(table_.flow(index), burst.direction[i], burst.mbuf[i]);
+  Flow& flow = table_.flow(index);
+  const bool may_pass =
+      burst.direction[i] == Direction::inbound
+          ? flow.state != FlowState::denied
+          : flow.state == FlowState::allowed && flow.generation == context_.generation;
+  if (!may_pass) return drop(burst.mbuf[i], DropReason::icmp_unrelated);
+  forward(flow, burst.direction[i], burst.mbuf[i]);
 }
 
 }  // namespace sallyport

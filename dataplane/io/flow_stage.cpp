@@ -1,6 +1,7 @@
 #include "dataplane/io/flow_stage.h"
 
 #include "dataplane/inspect/flow_decision.h"
+#include "dataplane/inspect/multipath.h"
 #include "dataplane/inspect/tcp_flow.h"
 #include "dataplane/io/reset.h"
 
@@ -18,12 +19,13 @@ rte_mbuf* mbuf_of(const Segment& segment) noexcept {
 }  // namespace
 
 FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-                     CoreCounters counters, FlowEventSink& events)
+                     CoreCounters counters, FlowEventSink& events, FlowHash hash)
     : options_(options),
       pool_(pool),
       transmit_(transmit),
       counters_(counters),
       events_(events),
+      hash_(hash),
       table_(table_name(options.worker).c_str(), options.flow_capacity, options.socket),
       context_(options.limits, options.worker),
       next_flow_id_(uint64_t{options.worker + 1} << 48) {}
@@ -41,14 +43,18 @@ void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
   context_.generation = policy != nullptr ? policy->generation : 0;
 }
 
+// A packet before this one in the burst may have opened the flow.
+uint32_t FlowStage::find_again(const Burst& burst, uint16_t i) const noexcept {
+  return table_.find(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
+}
+
 void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   if (packet.kind == PacketKind::icmp_error) return handle_icmp_error(burst, i);
 
   bool is_new = false;
   uint32_t index = burst.flow[i];
-  // A packet before this one in the burst may have opened the flow.
-  if (index == FlowTable::kNone) index = table_.find(burst.key[i]);
+  if (index == FlowTable::kNone) index = find_again(burst, i);
   if (index == FlowTable::kNone) {
     index = open(burst, i);
     if (index == FlowTable::kNone) return;
@@ -60,14 +66,36 @@ void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
   const FlowState before = table_.flow(index).state;
   Outcome outcome = step(index, arrival, in_hand.direction, is_new);
   count_state(before, table_.flow(index).state);
-  if (outcome.restart) {
-    // Same addresses, another connection: the old flow's record is closed, the new one starts here.
-    clear_flow(index, FlowEnd::replaced);
-    start_flow(index, in_hand.direction);
-    outcome = step(index, arrival, in_hand.direction, true);
-    count_state(FlowState::free, table_.flow(index).state);
-  }
+  if (outcome.restart) outcome = restart(index, arrival, in_hand.direction);
   carry_out(outcome, in_hand, packet);
+  // Denied by its first SYN: nothing more will come of it, and a flood must not fill the table. No
+  // packet of this burst was looked up before the flow was there, so none holds its index.
+  if (is_new && packet.kind == PacketKind::tcp && table_.flow(index).state == FlowState::denied) {
+    end_flow(index, FlowEnd::reset);
+  }
+}
+
+// Same addresses, another connection: the old flow's record is closed, the new one starts here.
+Outcome FlowStage::restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept {
+  clear_flow(index, FlowEnd::replaced);
+  start_flow(index, Direction::outbound);
+  Flow& flow = table_.flow(index);
+  flow.last_seen_ms = now_.ms;
+  const Outcome outcome = direction == Direction::outbound
+                              ? tcp_open(flow, table_.inspection(index), arrival, context_)
+                              : tcp_reopen(flow, table_.inspection(index), arrival, context_);
+  count_state(FlowState::free, flow.state);
+  return outcome;
+}
+
+// The SYN of a flow that is to be inspected agrees to nothing but plain TCP.
+void FlowStage::plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept {
+  if (packet.kind != PacketKind::tcp || (packet.tcp_flags & (kSyn | kAck)) != kSyn ||
+      flow.state != FlowState::pending) {
+    return;
+  }
+  const std::span<uint8_t> frame(rte_pktmbuf_mtod(mbuf, uint8_t*), rte_pktmbuf_data_len(mbuf));
+  if (remove_multipath_options(frame, packet)) counters_.add(Counter::multipath_removed);
 }
 
 Outcome FlowStage::step(uint32_t index, const Arrival& arrival, Direction direction,
@@ -96,6 +124,7 @@ void FlowStage::carry_out(const Outcome& outcome, const InHand& in_hand,
   if (outcome.discard) discard_held(in_hand.index, DropReason::held_after_denial);
   switch (outcome.fate) {
     case Outcome::Fate::forward:
+      plain_tcp(flow, packet, in_hand.mbuf);
       forward(flow, in_hand.direction, in_hand.mbuf);
       break;
     case Outcome::Fate::hold:

@@ -11,6 +11,7 @@
 #include "dataplane/io/burst.h"
 #include "dataplane/io/counters.h"
 #include "dataplane/io/flow_event.h"
+#include "dataplane/io/flow_hash.h"
 #include "dataplane/io/flow_table.h"
 #include "dataplane/io/policy_slot.h"
 #include "dataplane/io/reset.h"
@@ -20,7 +21,7 @@ namespace sallyport {
 
 /// Idle times after which a flow leaves the table, and what may open one.
 struct FlowTimeouts {
-  uint32_t tcp_idle_ms = 3'600'000;
+  uint32_t tcp_idle_ms = 7'500'000;
   uint32_t tcp_opening_ms = 30'000;
   uint32_t tcp_closing_ms = 10'000;
   uint32_t udp_idle_ms = 60'000;
@@ -43,7 +44,7 @@ class FlowStage {
  public:
   /// Throws std::runtime_error when memory is short. Start-up only.
   FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-            CoreCounters counters, FlowEventSink& events);
+            CoreCounters counters, FlowEventSink& events, FlowHash hash);
   ~FlowStage();
   FlowStage(const FlowStage&) = delete;
   FlowStage& operator=(const FlowStage&) = delete;
@@ -59,6 +60,7 @@ class FlowStage {
   /// Looks at as many flows as the time since the last call is worth, ends idle ones and denies
   /// those that waited too long for a verdict.
   void sweep() noexcept;
+  bool sweep_is_due() const noexcept { return sweep_due_ms_ > 0; }
 
   /// Ends every flow, at shutdown: each leaves its record.
   void end_all() noexcept;
@@ -70,8 +72,10 @@ class FlowStage {
     uint32_t index;
   };
 
+  uint32_t find_again(const Burst& burst, uint16_t i) const noexcept;
   uint32_t open(Burst& burst, uint16_t i) noexcept;
-  void refuse(const Burst& burst, uint16_t i) noexcept;
+  void refuse(const Burst& burst, uint16_t i, DropReason why) noexcept;
+  Outcome restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept;
   Outcome step(uint32_t index, const Arrival& arrival, Direction direction, bool is_new) noexcept;
   void carry_out(const Outcome& outcome, const InHand& in_hand, const Packet& packet) noexcept;
   void handle_icmp_error(Burst& burst, uint16_t i) noexcept;
@@ -84,6 +88,8 @@ class FlowStage {
   void send_reset(std::span<const uint8_t> frame, const Packet& packet, Direction direction,
                   bool to_sender, ResetFields fields) noexcept;
   void time_out_inspection(uint32_t index) noexcept;
+  void time_out_guard(uint32_t index) noexcept;
+  void plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept;
 
   void count_state(FlowState from, FlowState to) noexcept;
   void record_verdict(const Flow& flow) noexcept;
@@ -98,6 +104,7 @@ class FlowStage {
   Transmit& transmit_;
   CoreCounters counters_;
   FlowEventSink& events_;
+  const FlowHash hash_;
   FlowTable table_;
   FlowContext context_;
   Now now_;
@@ -105,6 +112,7 @@ class FlowStage {
   uint64_t states_[4] = {};  // flows by FlowState
   uint32_t sweep_at_ = 0;
   uint32_t swept_ms_ = 0;
+  uint32_t sweep_due_ms_ = 0;  // time whose share of the table has not been looked at yet
 };
 
 }  // namespace sallyport

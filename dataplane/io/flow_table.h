@@ -1,6 +1,8 @@
 #pragma once
 
+#include <rte_common.h>
 #include <rte_hash.h>
+#include <rte_prefetch.h>
 
 #include <cstdint>
 #include <memory>
@@ -22,15 +24,22 @@ class FlowTable {
   /// Throws std::runtime_error when memory is short. Start-up only.
   FlowTable(const char* name, uint32_t capacity, int socket);
 
-  /// Looks up at most 64 keys at once. out[i] is an index or kNone.
-  void find(std::span<const FlowKey* const> keys, uint32_t* out) const noexcept;
-  uint32_t find(const FlowKey& key) const noexcept;
+  /// Looks up as many keys as there are hashes, at most RTE_HASH_LOOKUP_BULK_MAX (64) of them.
+  /// @param hashes  FlowHash::bucket_part of each key; here and below always of the same FlowHash.
+  /// @param out     An index or kNone for each.
+  void find(const FlowKey* keys, std::span<uint32_t> hashes, uint32_t* out) const noexcept;
+  uint32_t find(const FlowKey& key, uint32_t hash) const noexcept;
 
   /// @return the index of a fresh flow with `key`, or kNone when the table is full. The key must
   ///         not be in the table.
-  uint32_t insert(const FlowKey& key) noexcept;
-  void erase(uint32_t index) noexcept;
+  uint32_t insert(const FlowKey& key, uint32_t hash) noexcept;
+  void erase(uint32_t index, uint32_t hash) noexcept;
 
+  void prefetch(uint32_t index) const noexcept {
+    const auto* flow = reinterpret_cast<const char*>(&flows_[index]);
+    rte_prefetch0(flow);
+    rte_prefetch0(flow + RTE_CACHE_LINE_SIZE);
+  }
   Flow& flow(uint32_t index) noexcept { return flows_[index]; }
   Inspection& inspection(uint32_t index) noexcept { return inspections_[index]; }
 

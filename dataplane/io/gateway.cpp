@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_random.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
@@ -38,7 +39,7 @@ FlowStageOptions stage_options(const GatewayConfig& config, unsigned worker, int
   constexpr uint32_t kMs = 1000;
   return {.limits = {.held_bytes_per_flow = config.held_bytes_per_flow,
                      .held_packets = config.held_packets_per_worker,
-                     .names = config.flow_capacity + config.flow_capacity / 2,
+                     .names = config.flow_capacity * NameStore::kMostBlocks,
                      .inspection_timeout_ms = config.inspection_timeout_seconds * kMs},
           .timeouts = {.tcp_idle_ms = config.tcp_idle_seconds * kMs,
                        .tcp_opening_ms = config.tcp_opening_seconds * kMs,
@@ -77,7 +78,8 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
     : config_(config),
       eal_(std::move(eal)),
       policies_(static_cast<unsigned>(config.worker_cores.size())),
-      handoff_(static_cast<unsigned>(config.worker_cores.size())) {}
+      handoff_(static_cast<unsigned>(config.worker_cores.size())),
+      hash_(rte_rand()) {}
 
 Gateway::~Gateway() {
   workers_.clear();
@@ -155,9 +157,14 @@ void Gateway::make_workers() {
     const PortPair ports{
         .inside = ports_[0].id(), .outside = ports_[1].id(), .queue = static_cast<uint16_t>(i)};
     workers_.push_back(std::make_unique<Worker>(
-        stage_options(config_, i, ports_[0].socket()), ports, Orientation::by_port, pool_,
-        *rings_[i], stats_->core(i), stats_->counters(i),
-        Shared{.policies = policies_, .clock = clock_, .handoff = handoff_, .stop = stop_}));
+        stage_options(config_, i, ports_[0].socket()), ports,
+        config_.by_initiator ? Orientation::by_initiator : Orientation::by_port, pool_, *rings_[i],
+        stats_->core(i), stats_->counters(i),
+        Shared{.policies = policies_,
+               .clock = clock_,
+               .handoff = handoff_,
+               .hash = hash_,
+               .stop = stop_}));
   }
 }
 

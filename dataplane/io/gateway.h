@@ -55,6 +55,7 @@ class Gateway {
   PolicySlot policies_;
   PolicyNames names_;
   Handoff handoff_;
+  const FlowHash hash_;
   std::atomic<bool> stop_{false};
   std::unique_ptr<StatsSegment> stats_;
   std::vector<std::unique_ptr<FlowEventRing>> rings_;

@@ -1,7 +1,6 @@
 #include "dataplane/io/handoff.h"
 
 #include <rte_errno.h>
-#include <rte_jhash.h>
 
 #include <stdexcept>
 #include <string>
@@ -22,8 +21,8 @@ Handoff::Handoff(unsigned workers) {
   }
 }
 
-unsigned Handoff::owner(const FlowKey& key) const noexcept {
-  return rte_jhash(&key, sizeof key, 0) % static_cast<unsigned>(rings_.size());
+unsigned Handoff::owner(uint64_t hash) const noexcept {
+  return static_cast<unsigned>(uint64_t{FlowHash::owner_part(hash)} * rings_.size() >> 32);
 }
 
 bool Handoff::give(unsigned worker, rte_mbuf* mbuf) noexcept {

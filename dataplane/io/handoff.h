@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/inspect/flow.h"
+#include "dataplane/io/flow_hash.h"
 
 namespace sallyport {
 
@@ -20,8 +20,8 @@ class Handoff {
   explicit Handoff(unsigned workers);
 
   unsigned workers() const noexcept { return static_cast<unsigned>(rings_.size()); }
-  /// The worker that owns `key`: the same for both directions. Any thread.
-  unsigned owner(const FlowKey& key) const noexcept;
+  /// The worker that owns the flow with this FlowHash: the same for both directions. Any thread.
+  unsigned owner(uint64_t hash) const noexcept;
   /// Worker. @return false when the owner's ring is full; the packet stays the caller's.
   bool give(unsigned worker, rte_mbuf* mbuf) noexcept;
   /// The owner. @return how many packets were taken.

@@ -92,7 +92,9 @@ class CaptureClock {
 
 // Packets of one millisecond go together, as they would have come.
 void run_capture(Worker& worker, uint16_t port) {
+  constexpr uint32_t kQuietMs = 1000;
   CaptureClock clock;
+  uint32_t last_ms = 0;
   std::array<rte_mbuf*, kBurst> received;
   for (;;) {
     const uint16_t count = rte_eth_rx_burst(port, 0, received.data(), kBurst);
@@ -101,6 +103,8 @@ void run_capture(Worker& worker, uint16_t port) {
       const Now now = clock.at(received[from]);
       uint16_t to = from + 1;
       while (to < count && clock.at(received[to]).ms == now.ms) ++to;
+      if (now.ms - last_ms >= kQuietMs) worker.pass_time(now);
+      last_ms = now.ms;
       worker.handle_received({received.data() + from, static_cast<size_t>(to - from)}, now);
       from = to;
     }
@@ -135,10 +139,10 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   const std::atomic<bool> stop{false};
   FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0]};
   stage.limits.verify_checksums = options.verify_checksums;
-  stage.limits.names = 2 * kFlows;
+  stage.limits.names = kFlows * NameStore::kMostBlocks;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
-                (*stats)->counters(0), {policies, clock, handoff, stop});
+                (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});
   worker.join();
   run_capture(worker, port->id());
   worker.end_all_flows();
@@ -166,10 +170,11 @@ int replay(const ReplayOptions& options) {
     if (written < 0) return failed(options.write_capture + ": " + std::strerror(errno));
     device += ",tx_pcap=" + by_descriptor(written);
   }
-  FILE* out = options.flows == "-" ? stdout : std::fopen(options.flows.c_str(), "w");
+  const bool to_file = options.flows != "-";
+  FILE* out = to_file ? std::fopen(options.flows.c_str(), "w") : stdout;
   if (out == nullptr) return failed(options.flows + ": " + std::strerror(errno));
   const int status = run(options, std::move(*table), device, out);
-  if (out != stdout && std::fclose(out) != 0) return failed("cannot write " + options.flows);
+  if (to_file && std::fclose(out) != 0) return failed("cannot write " + options.flows);
   return status;
 }
 

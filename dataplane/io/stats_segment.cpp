@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -31,7 +30,7 @@ constexpr size_t kCoreStride =
 
 template <size_t N>
 void put_text(std::array<char, N>& out, std::string_view text) noexcept {
-  std::memcpy(out.data(), text.data(), std::min(text.size(), N - 1));
+  text.copy(out.data(), N - 1);
 }
 
 // Drop reasons and faults: one counter each, told apart by a label.

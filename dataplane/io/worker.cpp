@@ -18,7 +18,7 @@ Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientati
       stats_(stats),
       counters_(counters),
       transmit_(ports, counters),
-      flows_(options, pool, transmit_, counters, events) {}
+      flows_(options, pool, transmit_, counters, events, shared.hash) {}
 
 void Worker::run() noexcept {
   join();
@@ -37,13 +37,7 @@ uint16_t Worker::turn(Now now) noexcept {
   if (ports_.outside != ports_.inside)
     received = static_cast<uint16_t>(received + receive(ports_.outside));
   if (workers_ > 1) {
-    std::array<rte_mbuf*, kBurst> mine;
-    const uint16_t count = shared_.handoff.take(options_.worker, mine);
-    if (count > 0) {
-      classify({mine.data(), count}, ports_, burst_, transmit_, counters_);
-      handle_burst();
-      received = static_cast<uint16_t>(received + count);
-    }
+    received = static_cast<uint16_t>(received + take_handed_over());
   }
   finish_turn(now);
   return received;
@@ -53,9 +47,32 @@ void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexc
   take_policy(now);
   flows_.sweep();  // a capture's clock leaps: what ended in a silence must be gone before it breaks
   count_received(received);
-  classify(received, ports_, burst_, transmit_, counters_);
+  classify(received, ports_, shared_.hash, burst_, transmit_, counters_);
   handle_burst();
   finish_turn(now);
+}
+
+void Worker::pass_time(Now now) noexcept {
+  take_policy(now);
+  do {
+    flows_.sweep();
+  } while (flows_.sweep_is_due());
+  transmit_.flush();
+}
+
+// Other workers may hand over more in one turn than one burst: all of it is due, up to a bound.
+uint16_t Worker::take_handed_over() noexcept {
+  constexpr int kMostBursts = 16;
+  uint16_t total = 0;
+  for (int i = 0; i < kMostBursts; ++i) {
+    std::array<rte_mbuf*, kBurst> mine;
+    const uint16_t count = shared_.handoff.take(options_.worker, mine);
+    if (count == 0) break;
+    classify({mine.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
+    handle_burst();
+    total = static_cast<uint16_t>(total + count);
+  }
+  return total;
 }
 
 uint16_t Worker::receive(uint16_t port) noexcept {
@@ -65,7 +82,7 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   // Not every driver notes the port (net_ring does not), and the direction hangs on it.
   for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
   count_received({received.data(), count});
-  classify({received.data(), count}, ports_, burst_, transmit_, counters_);
+  classify({received.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
   if (workers_ > 1) give_to_owners();
   handle_burst();
   return count;
@@ -83,7 +100,7 @@ void Worker::handle_burst() noexcept {
   if (burst_.count == 0) return;
   find_flows(burst_, flows_.table());
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    if (orientation_ == Orientation::by_initiator) orient(burst_, i, flows_.table());
+    if (orientation_ == Orientation::by_initiator) orient(burst_, i, shared_.hash, flows_.table());
     flows_.handle(burst_, i);
   }
 }
@@ -92,13 +109,14 @@ void Worker::handle_burst() noexcept {
 void Worker::give_to_owners() noexcept {
   uint16_t kept = 0;
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    const unsigned owner = shared_.handoff.owner(burst_.key[i]);
+    const unsigned owner = shared_.handoff.owner(burst_.hash[i]);
     if (owner == options_.worker) {
       if (kept != i) {
         burst_.mbuf[kept] = burst_.mbuf[i];
         burst_.packet[kept] = burst_.packet[i];
         burst_.direction[kept] = burst_.direction[i];
         burst_.key[kept] = burst_.key[i];
+        burst_.hash[kept] = burst_.hash[i];
       }
       ++kept;
     } else if (shared_.handoff.give(owner, burst_.mbuf[i])) {
@@ -114,12 +132,11 @@ void Worker::give_to_owners() noexcept {
 void Worker::take_policy(Now now) noexcept {
   const ActivePolicy* policy = shared_.policies.current();
   flows_.begin_burst(policy, now);
-  const uint32_t generation = policy != nullptr ? policy->generation : 0;
-  if (generation == generation_) return;
-  generation_ = generation;
+  if (policy == nullptr || policy->generation == generation_) return;
+  generation_ = policy->generation;
   stats_.revision.store(policy->table->revision(), std::memory_order_relaxed);
   // Last, and released: who sees the generation sees its revision.
-  stats_.generation.store(generation, std::memory_order_release);
+  stats_.generation.store(generation_, std::memory_order_release);
 }
 
 void Worker::finish_turn(Now now) noexcept {

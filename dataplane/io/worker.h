@@ -24,6 +24,7 @@ struct Shared {
   PolicySlot& policies;
   const Clock& clock;
   Handoff& handoff;
+  FlowHash hash;
   const std::atomic<bool>& stop;
 };
 
@@ -44,6 +45,8 @@ class Worker {
   uint16_t turn(Now now) noexcept;
   /// The same with packets the caller received.
   void handle_received(std::span<rte_mbuf* const> received, Now now) noexcept;
+  /// Lets the time up to `now` pass without packets, for replay: whatever should have ended has.
+  void pass_time(Now now) noexcept;
   void end_all_flows() noexcept { flows_.end_all(); }
 
   void join() noexcept { shared_.policies.join(options_.worker); }
@@ -52,6 +55,7 @@ class Worker {
  private:
   uint16_t receive(uint16_t port) noexcept;
   void count_received(std::span<rte_mbuf* const> received) noexcept;
+  uint16_t take_handed_over() noexcept;
   void give_to_owners() noexcept;
   void handle_burst() noexcept;
   void finish_turn(Now now) noexcept;

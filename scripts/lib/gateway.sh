@@ -8,20 +8,28 @@ as_nobody=(setpriv --reuid nobody --regid nogroup --clear-groups)
 
 sallyport() { "$build/sallyport" "$@"; }
 
+# What a test may set before dataplane_start; the rest of the configuration is always the same.
+inside_device=net_af_xdp0,iface=sp-in
+outside_device=net_af_xdp1,iface=sp-out
+worker_cores=1
+hugepages=never
+
 gateway_config() {
   cat <<END
 ports:
-  inside: "net_af_xdp0,iface=sp-in"
-  outside: "net_af_xdp1,iface=sp-out"
+  inside: "$inside_device"
+  outside: "$outside_device"
 cores:
   main: 0
-  workers: [1]
+  workers: [$worker_cores]
 memory:
-  hugepages: never
+  hugepages: $hugepages
   total_mb: 256
   packets: 16384
 flows:
   tcp_closing_seconds: 2   # a test waits for the record of a flow's end
+inspection:
+  held_packets_per_worker: 2048
 paths:
   control_socket: $dataplane_socket
   control_user: nobody

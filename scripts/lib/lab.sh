@@ -71,12 +71,15 @@ lab_stop() {
 
 # --- network
 
-# veth NAME NAMESPACE IPV4 … : one wire from the gateway's end NAME to eth0 in NAMESPACE.
+# Queues of each end of both wires; a test may set it before lab_begin.
+lab_queues=1
+
+# lab_wire END NAMESPACE ADDRESS…: one wire from the gateway's END to eth0 in NAMESPACE.
 lab_wire() {
-  local gateway_end=$1 namespace=$2 address
+  local gateway_end=$1 namespace=$2 address queues=(numtxqueues "$lab_queues" numrxqueues "$lab_queues")
   shift 2
   ip netns add "$namespace"
-  ip link add "$gateway_end" type veth peer name eth0 netns "$namespace"
+  ip link add "$gateway_end" "${queues[@]}" type veth peer name eth0 netns "$namespace" "${queues[@]}"
   # AF_XDP forwards frames as they are: a checksum or a segment left for the NIC would stay unfinished.
   ethtool -K "$gateway_end" rx off tx off tso off gso off gro off >/dev/null 2>&1
   ip netns exec "$namespace" ethtool -K eth0 rx off tx off tso off gso off gro off >/dev/null 2>&1
@@ -159,6 +162,13 @@ lab_unpin_xdp() {
   for pin in /sys/fs/bpf/xdp/dispatch-"$index"-*; do [[ ! -e $pin ]] || rm -rf "$pin"; done
 }
 
+# lab_reserve_hugepages MORE: how many there were is written down first, for lab_clear to set again.
+hugepages_setting=/proc/sys/vm/nr_hugepages
+lab_reserve_hugepages() {
+  [[ -e $lab/hugepages ]] || cat "$hugepages_setting" >"$lab/hugepages"
+  (($1 <= 0)) || echo $(($(<"$hugepages_setting") + $1)) >"$hugepages_setting" 2>/dev/null || true
+}
+
 # Removes every trace of this or an earlier run; needs nothing of it to be there.
 lab_clear() {
   local record namespace pid end
@@ -175,6 +185,7 @@ lab_clear() {
     rm -rf "/etc/netns/$namespace"
   done
   rmdir /etc/netns 2>/dev/null || true
+  [[ ! -s $lab/hugepages ]] || cat "$lab/hugepages" >"$hugepages_setting" || true
   rm -rf "$lab" "$lab_run"
 }
 
@@ -196,7 +207,7 @@ lab_down() {
   local status=$?
   trap '' HUP INT TERM   # a second Ctrl-C must not leave half of it standing
   progress_end
-  ((status == 0)) || lab_keep_logs
+  ((status == 0 || status > 128)) || lab_keep_logs
   [[ -n ${lab_keep:-} ]] || lab_clear
   return "$status"
 }

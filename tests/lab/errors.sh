@@ -29,6 +29,8 @@ variant 's/iface=sp-out/iface=sp-none/'
 refuses "a device that does not exist" sp-none "$dataplane" --config "$lab/variant.yaml"
 variant 's/net_af_xdp1,iface=sp-out/net_nonsense0/'
 refuses "a driver that does not exist" net_nonsense0 "$dataplane" --config "$lab/variant.yaml"
+variant 's/iface=sp-in/&,queue_count=2/'
+refuses "a device that its driver refuses" 'queue count' "$dataplane" --config "$lab/variant.yaml"
 variant '/outside:/d'
 refuses "a port left out" 'outside' "$dataplane" --config "$lab/variant.yaml"
 variant 's/^cores:/corse:/'

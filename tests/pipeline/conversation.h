@@ -68,6 +68,10 @@ inline Bytes request(std::string_view host) {
   return bytes_of("GET /models/a HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
 }
 
+inline constexpr std::string_view kAllowAll =
+    "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: all}\nspec:\n  egress:\n"
+    "    - {name: everything, action: Allow}\n";
+
 /// Allows good.test by TLS and HTTP on any port, a server by address alone, and DNS.
 inline constexpr std::string_view kPolicy = R"(
 apiVersion: sallyport/v1

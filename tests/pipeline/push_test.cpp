@@ -16,10 +16,6 @@ std::string allow(const std::string& name) {
          name.substr(0, name.find('.')) + ", action: Allow, to: {domainNames: [" + name + "]}}\n";
 }
 
-constexpr std::string_view kAllowAll =
-    "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: all}\nspec:\n  egress:\n"
-    "    - {name: everything, action: Allow}\n";
-
 }  // namespace
 
 TEST_CASE("a live flow is decided anew on its next packet", "[pipeline]") {

@@ -75,10 +75,22 @@ TEST_CASE("addresses and ports alone decide on the SYN where they can", "[pipeli
   Conversation flow{.pipeline = pipeline};
 
   SECTION("allowed: everything passes, uninspected") {
+    pipeline.push(kAllowAll);
+    pipeline.from_inside(flow.syn());
+    CHECK(pipeline.events().back().state == FlowState::allowed);
+    pipeline.from_outside(flow.syn_ack());
+    pipeline.to_outside();
+    flow.send(bytes_of("S"));
+    flow.send(bytes_of("T"));  // not compared with anything
+    CHECK(pipeline.payload_to_outside() == bytes_of("ST"));
+  }
+  SECTION("allowed by address behind a rule that needs a name: once the bytes have none") {
     flow.server = "198.19.0.22";
     flow.server_port = 22;
     flow.open();
-    flow.send(bytes_of("SSH-2.0-x\r\n"));
+    pipeline.from_inside(flow.out().payload("SS").frame());
+    CHECK(pipeline.to_outside().empty());
+    pipeline.from_inside(flow.out(2).payload("H-2.0-x\r\n").frame());
     CHECK(pipeline.payload_to_outside() == bytes_of("SSH-2.0-x\r\n"));
   }
   SECTION("nothing could allow it: refused at once, and the server never hears of it") {

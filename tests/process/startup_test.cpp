@@ -91,7 +91,7 @@ TEST_CASE("every mistake in the file is listed, each where it stands", "[process
   CHECK(gateway.start_and_fail() == 2);
   const std::string file = (gateway.folder / "gateway.yaml").string();
   CHECK(gateway.log() ==
-        file + ":11:13: error[E103]: flows.capacity must be a whole number from 16 to 67108864\n" +
+        file + ":11:13: error[E103]: flows.capacity must be a whole number from 16 to 4194304\n" +
             file +
             ":12:3: error[E008]: unknown key 'capacty' in flows (did you mean 'capacity'?)\n" +
             file + ":13:16: error[E102]: inbound_flows must be one of drop | pass\n");

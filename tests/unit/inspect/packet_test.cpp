@@ -79,9 +79,10 @@ TEST_CASE("decode finds every field of a TCP segment", "[packet]") {
 
 TEST_CASE("decode counts offsets over tags, options and extension headers", "[packet]") {
   Packet packet;
-  REQUIRE(decode(tcp4().vlan(7, 0x88a8).vlan(8).options({7, 4, 4, 0}).payload("x").frame(),
+  REQUIRE(decode(tcp4().vlan(7, 0x88a8).vlan(8).options({148, 4, 0, 0}).payload("x").frame(),
                  packet) == none);
   CHECK(packet.vlan_tags == 2);
+  CHECK(packet.vlan_ids == (7 << 12 | 8));
   CHECK(packet.l3_offset == 22);
   CHECK(packet.l4_offset == 46);
   CHECK(packet.payload_offset == 66);
@@ -90,7 +91,7 @@ TEST_CASE("decode counts offsets over tags, options and extension headers", "[pa
   REQUIRE(decode(tcp6()
                      .extension(0)
                      .extension(60, Bytes(14))
-                     .extension(51, Bytes(14))
+                     .extension(60, Bytes(14))
                      .payload("xy")
                      .trailer(3)
                      .frame(),
@@ -142,13 +143,15 @@ TEST_CASE("ARP is RFC 826 for IPv4 over Ethernet, and nothing more", "[packet]")
 
 TEST_CASE("IPv4 headers", "[packet]") {
   check_rows({
-      {"options", tcp4().options({1, 7, 3, 4, 0}).frame()},
-      {"end of list hides the rest", tcp4().options({0, 0x83, 99, 0}).frame()},
+      {"no-operation and router alert", tcp4().options({1, 148, 4, 0, 0, 0}).frame()},
+      {"record route", tcp4().options({1, 7, 3, 4, 0}).frame(), unsafe_option},
+      {"timestamp", tcp4().options({68, 4, 5, 0}).frame(), unsafe_option},
+      {"bytes behind the end of the list", tcp4().options({0, 0x83, 99, 0}).frame(), unsafe_option},
       {"loose source route", tcp4().options({0x83, 7, 4, 10, 0, 0, 1}).frame(), source_route},
       {"strict source route", tcp4().options({1, 0x89, 7, 4, 10, 0, 0, 1}).frame(), source_route},
       {"source route, copied flag off", tcp4().options({3, 3, 4}).frame(), source_route},
-      {"option of length 1", tcp4().options({7, 1, 0, 0}).frame(), bad_ip_header},
-      {"option past the header", tcp4().options({7, 5, 4, 0}).frame(), bad_ip_header},
+      {"option of length 1", tcp4().options({148, 1, 0, 0}).frame(), bad_ip_header},
+      {"option past the header", tcp4().options({148, 5, 4, 0}).frame(), bad_ip_header},
       {"option without a length", tcp4().options({1, 1, 1, 7}).frame(), bad_ip_header},
       {"wrong checksum", tcp4().bad_ip_checksum().frame(), bad_ip_checksum},
       {"version 5", tcp4().version(5).frame(), bad_ip_header},
@@ -180,8 +183,12 @@ TEST_CASE("IPv6 headers and their extension chain", "[packet]") {
       {"plain", tcp6().frame()},
       {"hop-by-hop", tcp6().extension(0).frame()},
       {"destination options", tcp6().extension(60).frame()},
-      {"authentication header", tcp6().extension(51, Bytes(14)).frame()},
-      {"12-byte authentication header", tcp6().extension(51, Bytes(6)).frame()},
+      {"options with bytes in the padding", tcp6().extension(60, {1, 4, 0, 0, 7, 0}).frame(),
+       unsafe_option},
+      {"router alert", tcp6().extension(0, {5, 2, 0, 0, 1, 0}).frame()},
+      {"an option of another kind", tcp6().extension(60, {0x1e, 4, 1, 2, 3, 4}).frame(),
+       unsafe_option},
+      {"authentication header", tcp6().extension(51, Bytes(14)).frame(), unsafe_option},
       {"eight headers", eight.frame()},
       {"nine headers", nine.frame(), bad_extension_header},
       {"hop-by-hop second", tcp6().extension(60).extension(0).frame(), bad_extension_header},
@@ -190,7 +197,7 @@ TEST_CASE("IPv6 headers and their extension chain", "[packet]") {
       {"no next header behind one", ip(kA6, kB6, 59).extension(60).frame(), bad_extension_header},
       {"routing type 0", tcp6().extension(43, type0).frame(), source_route},
       {"routing with segments left", tcp6().extension(43, srv6_left).frame(), source_route},
-      {"routing, none left", tcp6().extension(43, srv6_last).frame()},
+      {"routing, none left", tcp6().extension(43, srv6_last).frame(), source_route},
       {"fragment", tcp6().extension(44).frame(), fragment},
       {"atomic fragment", tcp6().extension(60).extension(44, Bytes(6)).frame(), fragment},
       {"payload length past the frame", tcp6().ip_length(21).frame(), truncated_ip},
@@ -245,27 +252,40 @@ TEST_CASE("UDP headers", "[packet]") {
   });
 }
 
-TEST_CASE("neighbor discovery is what RFC 4861 lets a receiver accept", "[packet]") {
+TEST_CASE("link messages are what hosts and routers send, with no room for data", "[packet]") {
   constexpr auto kNd = PacketKind::neighbor_discovery;
+  constexpr auto kRouter = PacketKind::router_message;
   constexpr auto kIcmp = PacketKind::icmp;
-  const auto nd = [](uint8_t type, size_t fixed_bytes, Bytes options = {}) {
-    return icmp(kA6, kB6, type).ttl(255).payload(Bytes(fixed_bytes - 8) + options);
+  const auto nd = [](uint8_t type, size_t fixed_bytes, const Bytes& options = {},
+                     const char* to = "ff02::1:ff00:2") {
+    return icmp("2001:db8:1::1", to, type).ttl(255).payload(Bytes(fixed_bytes - 8) + options);
   };
   const Bytes link_layer{1, 1, 2, 0, 0, 0, 0, 1};
+  const Bytes nonce{14, 1, 2, 3, 4, 5, 6, 7};
   check_rows({
       {"router solicitation", nd(133, 8).frame(), none, kNd},
-      {"router advertisement", nd(134, 16).frame(), none, kNd},
-      {"neighbor solicitation", nd(135, 24, link_layer).frame(), none, kNd},
-      {"neighbor advertisement", nd(136, 24, link_layer + link_layer).frame(), none, kNd},
-      {"redirect", nd(137, 40).frame(), none, kNd},
-      {"type 132", nd(132, 24).frame(), none, kIcmp},
+      {"router advertisement", nd(134, 16).frame(), none, kRouter},
+      {"neighbor solicitation", nd(135, 24, link_layer + nonce).frame(), none, kNd},
+      {"neighbor advertisement", nd(136, 24, link_layer).frame(), none, kNd},
+      {"redirect", nd(137, 40).frame(), none, kRouter},
+      {"to a link-local neighbor", nd(135, 24, {}, "fe80::2").frame(), none, kNd},
+      {"to one in the same /64", nd(135, 24, {}, "2001:db8:1::2").frame(), none, kNd},
+      {"to anywhere else", nd(135, 24, {}, "2001:db8:2::2").frame(), none, kIcmp},
+      {"to a wider multicast scope", nd(135, 24, {}, "ff05::2").frame(), none, kIcmp},
+      {"behind an extension header", nd(135, 24).extension(60).frame(), none, kIcmp},
+      {"three options", nd(135, 24, nonce + nonce + nonce).frame(), none, kIcmp},
+      {"an option of 16 bytes", nd(135, 24, Bytes{14, 2} + Bytes(14)).frame(), none, kIcmp},
+      {"an option of another kind", nd(135, 24, Bytes{9, 1} + Bytes(6)).frame(), none, kIcmp},
       {"type 138", nd(138, 40).frame(), none, kIcmp},
       {"came through a router", nd(135, 24).ttl(254).frame(), none, kIcmp},
       {"code 1", nd(135, 24).icmp_type(135, 1).frame(), none, kIcmp},
       {"too short", nd(135, 23).frame(), none, kIcmp},
       {"option of length 0", nd(135, 24, Bytes{1, 0, 0, 0, 0, 0, 0, 0}).frame(), none, kIcmp},
-      {"option past the end", nd(135, 24, Bytes{1, 2, 0, 0, 0, 0, 0, 0}).frame(), none, kIcmp},
+      {"option past the end", nd(134, 16, Bytes{1, 2, 0, 0, 0, 0, 0, 0}).frame(), none, kIcmp},
       {"half an option header", nd(135, 24, Bytes{1}).frame(), none, kIcmp},
+      {"listener report", nd(143, 28).ttl(1).extension(0, {5, 2, 0, 0, 1, 0}).frame(), none, kNd},
+      {"listener report from afar", nd(143, 28).ttl(2).frame(), none, kIcmp},
+      {"listener report too long", nd(143, 100).ttl(1).frame(), none, kIcmp},
       {"the same over IPv4", icmp(kA, kB, 135).ttl(255).payload(Bytes(16)).frame(), none, kIcmp},
   });
 }
@@ -346,8 +366,8 @@ TEST_CASE("L4 checksums", "[packet]") {
 TEST_CASE("no cut of a frame is decoded as if it were whole, or read past", "[packet]") {
   const auto frames = {
       arp(kA, kB),
-      tcp4().vlan(7).options({7, 4, 4, 0}).tcp_options({1, 1, 1, 1}).payload("hello").frame(),
-      tcp6().extension(0).extension(51, Bytes(14)).payload("hello").frame(),
+      tcp4().vlan(7).options({148, 4, 0, 0}).tcp_options({1, 1, 1, 1}).payload("hello").frame(),
+      tcp6().extension(0).extension(60, Bytes(14)).payload("hello").frame(),
       udp4().frame(),
       icmp("fd00:2::1", kA6, 1).payload(udp(kA6, 1, kB6, 2).extension(60).ip_packet()).frame(),
       icmp(kA6, kB6, 135).ttl(255).payload(Bytes(16)).frame(),

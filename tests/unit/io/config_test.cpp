@@ -109,7 +109,7 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
       {"cores", "main", 0, 1023},
       {"memory", "total_mb", 64, 1u << 20},
       {"memory", "packets", 1024, 1u << 24},
-      {"flows", "capacity", 16, 1u << 26},
+      {"flows", "capacity", 16, 1u << 22},
       {"flows", "tcp_idle_seconds", 1, 1'000'000},
       {"flows", "tcp_opening_seconds", 1, 1'000'000},
       {"flows", "tcp_closing_seconds", 1, 1'000'000},
