@@ -57,8 +57,10 @@ struct Conversation {
 inline bool is_reset(const std::vector<Bytes>& frames, uint32_t sequence) {
   if (frames.size() != 1) return false;
   const Packet packet = decoded(frames.front());
+  const size_t headers = packet.flow.source.is_v4() ? 20 + 20 : 40 + 20;
   return packet.kind == PacketKind::tcp && (packet.tcp_flags & kRst) != 0 &&
          packet.tcp_sequence == sequence && packet.payload_bytes == 0 &&
+         frames.front().size() == packet.l3_offset + headers &&
          l4_checksum_ok(frames.front(), packet);
 }
 

@@ -44,6 +44,13 @@ TEST_CASE("each kind of flow leaves the table after its own idle time", "[pipeli
     idle_ms = 10'000;
     expected = FlowEnd::reset;
   }
+  SECTION("TCP reset by the client, which has said nothing yet") {
+    flow.open();
+    pipeline.from_inside(flow.out().flags(kRst | kAck).frame());
+    CHECK(pipeline.to_outside().size() == 1);
+    idle_ms = 10'000;
+    expected = FlowEnd::reset;
+  }
   SECTION("TCP denied") {
     flow.open();
     flow.send(hello().sni("x.test").record());
@@ -100,6 +107,18 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   }
 }
 
+TEST_CASE("an HTTP flow's record says so", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  flow.send(request("good.test"));
+  pipeline.end_all_flows();
+  const std::string line = pipeline.last_line(FlowEvent::Type::flow);
+  CAPTURE(line);
+  CHECK(line.find(R"("app_proto":"http","http":{"hostname":"good.test"})") != std::string::npos);
+  CHECK(line.find(R"("reason":"shutdown")") != std::string::npos);
+}
+
 TEST_CASE("a full table refuses new flows and keeps the old", "[pipeline]") {
   Pipeline pipeline(kPolicy, {.stage = {.flow_capacity = 16}});
   const auto query = [](uint16_t port) {
@@ -111,8 +130,8 @@ TEST_CASE("a full table refuses new flows and keeps the old", "[pipeline]") {
   pipeline.from_inside(query(1));
   CHECK(pipeline.to_outside().size() == 1);
   pipeline.sleep_ms(62'000);
-  pipeline.from_inside(query(20));
-  CHECK(pipeline.to_outside().size() == 1);
+  for (uint16_t port = 21; port <= 36; ++port) pipeline.from_inside(query(port));
+  CHECK(pipeline.to_outside().size() == 16);  // every one of the old made room
 }
 
 TEST_CASE("a SYN with the number of a connection that was allowed opens nothing unseen",

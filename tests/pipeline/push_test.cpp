@@ -37,6 +37,12 @@ TEST_CASE("a live flow is decided anew on its next packet", "[pipeline]") {
     CHECK(pipeline.to_inside().size() == 1);
     CHECK(pipeline.last_line(FlowEvent::Type::verdict).find("only-good") != std::string::npos);
   }
+  SECTION("the same rule again: there is nothing to record") {
+    pipeline.push(kPolicy);
+    pipeline.from_inside(flow.out(sent).payload("more").frame());
+    CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+    CHECK(pipeline.events().empty());
+  }
   SECTION("denied now, and the client speaks next: reset on both sides, its byte never leaves") {
     pipeline.push(allow("else.test"));
     pipeline.from_inside(flow.out(sent).payload("more").frame());

@@ -114,6 +114,7 @@ class Server {
       reset_ |= (packet.tcp_flags & kRst) != 0;
       const Bytes payload = payload_of(frame);
       const auto at = static_cast<size_t>(packet.tcp_sequence - first_);
+      if ((packet.tcp_flags & kFin) != 0) fin_at_ = at + payload.size();
       for (size_t i = 0; i < payload.size(); ++i) {
         if (at + i < acknowledged_) continue;
         first_copy_.emplace(at + i, payload[i]);
@@ -128,7 +129,8 @@ class Server {
   }
   uint32_t acknowledge() {
     acknowledged_ = in_order();
-    return first_ + static_cast<uint32_t>(acknowledged_);
+    const uint32_t fin = fin_at_ == acknowledged_ ? 1 : 0;
+    return first_ + static_cast<uint32_t>(acknowledged_) + fin;
   }
   bool got_nothing() const { return first_copy_.empty(); }
   bool reset() const { return reset_; }
@@ -144,6 +146,7 @@ class Server {
 
   uint32_t first_;
   size_t acknowledged_ = 0;
+  std::optional<size_t> fin_at_;
   bool reset_ = false;
   std::map<size_t, uint8_t> first_copy_, last_copy_;
 };

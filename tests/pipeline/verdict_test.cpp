@@ -12,6 +12,7 @@ TEST_CASE("a flow is decided by the name in its own first bytes", "[pipeline]") 
     Bytes stream;
     bool allowed;
     std::string reason;
+    std::string app = "tls";
     std::string server = "198.19.0.2";
   };
   const auto row = GENERATE(values<Row>({
@@ -25,16 +26,17 @@ TEST_CASE("a flow is decided by the name in its own first bytes", "[pipeline]") 
       {"NUL in the name", hello().sni({"good.test\0.x", 12}).record(), false, "malformed"},
       {"post-quantum hello", browser_hello("good.test", kPostQuantumKeyShare).record(), true,
        "rule"},
-      {"allowed HTTP host", request("good.test"), true, "rule"},
-      {"denied HTTP host", request("other.test"), false, "default_deny"},
+      {"allowed HTTP host", request("good.test"), true, "rule", "http"},
+      {"denied HTTP host", request("other.test"), false, "default_deny", "http"},
       {"two Host headers", bytes_of("GET / HTTP/1.1\r\nHost: good.test\r\nHost: x.test\r\n\r\n"),
-       false, "malformed"},
+       false, "malformed", "http"},
       {"absolute form against Host",
-       bytes_of("GET http://x.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n"), false, "malformed"},
-      {"HTTP/1.0 without Host", bytes_of("GET / HTTP/1.0\r\n\r\n"), false, "default_deny"},
-      {"neither TLS nor HTTP", bytes_of("SSH-2.0-OpenSSH_9.2\r\n"), false, "default_deny"},
-      {"allowed over IPv6", hello().sni("good.test").record(), true, "rule", "2001:db8::2"},
-      {"denied over IPv6", hello().sni("other.test").record(), false, "default_deny",
+       bytes_of("GET http://x.test/ HTTP/1.1\r\nHost: good.test\r\n\r\n"), false, "malformed",
+       "http"},
+      {"HTTP/1.0 without Host", bytes_of("GET / HTTP/1.0\r\n\r\n"), false, "default_deny", "http"},
+      {"neither TLS nor HTTP", bytes_of("SSH-2.0-OpenSSH_9.2\r\n"), false, "default_deny", ""},
+      {"allowed over IPv6", hello().sni("good.test").record(), true, "rule", "tls", "2001:db8::2"},
+      {"denied over IPv6", hello().sni("other.test").record(), false, "default_deny", "tls",
        "2001:db8::2"},
   }));
   INFO(row.what);
@@ -59,6 +61,13 @@ TEST_CASE("a flow is decided by the name in its own first bytes", "[pipeline]") 
   REQUIRE(events.size() == 1);
   CHECK(events.front().state == (row.allowed ? FlowState::allowed : FlowState::denied));
   CHECK(to_string(events.front().reason) == row.reason);
+  CHECK((events.front().fault != InspectFault::none) == (row.reason == "malformed"));
+  if (row.app.empty()) {
+    CHECK(events.front().app_known != Known::present);
+  } else {
+    CHECK(events.front().app_known == Known::present);
+    CHECK(to_string(events.front().app) == row.app);
+  }
 }
 
 TEST_CASE("addresses and ports alone decide on the SYN where they can", "[pipeline]") {
@@ -163,11 +172,18 @@ TEST_CASE("what opens no flow of its own", "[pipeline]") {
   }
   SECTION("a packet of a flow never seen to begin: the client is told, the server is not asked") {
     pipeline.from_inside(flow.out(100).payload("data").frame());
-    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    auto inside = pipeline.to_inside();
+    CHECK(is_reset(inside, flow.server_first));
+    CHECK(decoded(inside.front()).tcp_acknowledgement == flow.client_first + 104);
+    pipeline.from_inside(flow.out(100).flags(kFin | kAck).payload("data").frame());
+    inside = pipeline.to_inside();
+    CHECK(decoded(inside.front()).tcp_acknowledgement == flow.client_first + 105);
+    pipeline.from_inside(flow.out(100).flags(kRst | kAck).frame());  // is never answered
+    CHECK(pipeline.to_inside().empty());
     pipeline.from_outside(flow.in(100).payload("data").frame());
     CHECK(pipeline.to_inside().empty());
     CHECK(pipeline.to_outside().empty());
-    CHECK(pipeline.drops("midstream") == 2);
+    CHECK(pipeline.drops("midstream") == 4);
   }
   SECTION("a SYN with data") {
     pipeline.from_inside(
@@ -195,6 +211,16 @@ TEST_CASE("flows opened from outside pass only when the configuration says so", 
   CHECK(pipeline.to_outside() == std::vector<Bytes>{syn_ack, data});
 }
 
+TEST_CASE("which way a packet goes is told by its port, not by its addresses", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Bytes query = udp("198.18.0.2", 5000, "198.19.0.53", 53).payload("query").frame();
+  pipeline.from_inside(query);
+  pipeline.from_outside(query);  // claims to come from inside
+  CHECK(pipeline.to_outside() == std::vector<Bytes>{query});
+  CHECK(pipeline.to_inside().empty());
+  CHECK(pipeline.drops("inbound") == 1);
+}
+
 TEST_CASE("ICMP errors pass for a flow that is there", "[pipeline]") {
   Pipeline pipeline(kPolicy);
   const PacketBuilder query = udp("198.18.0.2", 5000, "198.19.0.53", 53).payload("query");
@@ -205,6 +231,20 @@ TEST_CASE("ICMP errors pass for a flow that is there", "[pipeline]") {
   pipeline.from_inside(query.frame());
   pipeline.from_outside(too_big);
   CHECK(pipeline.to_inside() == std::vector<Bytes>{too_big});
+}
+
+TEST_CASE("what a port does not take is counted and freed", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Bytes query = udp("198.18.0.2", 5000, "198.19.0.53", 53).payload("query").frame();
+  for (int i = 0; i < 40; ++i) pipeline.burst_from_inside(std::vector<Bytes>(32, query));
+  const uint64_t lost = pipeline.drops("transmit_queue_full");
+  const auto sent = pipeline.counter("sallyport_packets_total", "direction=tx,port=outside");
+  CHECK(lost > 200);  // net_ring has room for 1023
+  CHECK(sent + lost == 40 * 32);
+  CHECK(pipeline.counter("sallyport_bytes_total", "direction=tx,port=outside") ==
+        sent * query.size());
+  CHECK(pipeline.packets_in_use() == sent);
+  CHECK(pipeline.to_outside().size() == sent);
 }
 
 TEST_CASE("each packet that comes in is accounted for", "[pipeline]") {

@@ -184,6 +184,33 @@ TEST_CASE("packets stamped out of order end no flow before its time", "[process]
   }
 }
 
+TEST_CASE("what passes keeps its order, however close it came", "[process]") {
+  Replay replay;
+  Capture capture;
+  capture.connection(40001, kGood);
+  std::vector<Bytes> expected;
+  for (Captured& one : capture.frames) {
+    one.unix_us = kStartUs;
+    expected.push_back(one.frame);
+  }
+  write_bytes(replay.pcap, pcap_bytes(capture.frames));
+  CHECK(replay.run_it().status == 0);
+  CHECK(read_pcap(replay.written) == expected);
+}
+
+TEST_CASE("a SYN-ACK shows who the server is, even without its SYN", "[process]") {
+  Replay replay;
+  Capture capture;
+  capture.connection(40001, kGood);
+  write_bytes(replay.pcap, pcap_bytes({capture.frames[1]}));
+  CHECK(replay.run_it().status == 0);
+  CHECK(replay.rows().empty());
+  CHECK(read_pcap(replay.written).empty());  // it comes from outside, and is owed no RST
+  write_bytes(replay.pcap, pcap_bytes({capture.frames[2]}));
+  CHECK(replay.run_it().status == 0);
+  CHECK(read_pcap(replay.written).size() == 1);
+}
+
 TEST_CASE("time passes as in the capture", "[process]") {
   Replay replay;
   Capture capture;
