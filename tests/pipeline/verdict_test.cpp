@@ -260,7 +260,7 @@ TEST_CASE("what a port does not take is counted and freed", "[pipeline]") {
   const uint64_t lost = pipeline.drops("transmit_queue_full");
   const auto sent = pipeline.counter("sallyport_packets_total", "direction=tx,port=outside");
   CHECK(lost > 200);  // net_ring has room for 1023
-  CHECK(sent + lost == 1280);
+  CHECK(sent + lost == uint64_t{40} * 32);
   CHECK(pipeline.counter("sallyport_bytes_total", "direction=tx,port=outside") ==
         sent * query.size());
   CHECK(pipeline.packets_in_use() == sent);
