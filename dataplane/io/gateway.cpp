@@ -218,7 +218,12 @@ Refusal Gateway::push(std::span<const uint8_t> image) {
 // All or nothing: the cores that took a policy which another did not get the one before it again.
 void Gateway::put_back() {
   auto table = PolicyTable::load(image_, static_cast<unsigned>(workers_.size()));
-  if (!table) return;  // there was none before
+  if (!table) {  // there was none before: back to denying everything
+    revision_ = 0;
+    policies_.publish(nullptr, 0ms);
+    spdlog::warn("no policy is in force: everything is denied until one is pushed");
+    return;
+  }
   revision_ = (*table)->revision();
   names_.add(policies_.generation() + 1, **table);
   policies_.publish(std::move(*table), 0ms);
@@ -271,6 +276,17 @@ void Gateway::launch() {
   }
 }
 
+// The ports know it, no core does: these slots of the first core's block are this thread's.
+void Gateway::note_missed() {
+  CoreCounters counters = stats_->counters(0);
+  const Port::Missed inside = ports_[0].missed();
+  const Port::Missed outside = ports_[1].missed();
+  counters.set(Counter::missed_queue_full_inside, inside.queue_full);
+  counters.set(Counter::missed_queue_full_outside, outside.queue_full);
+  counters.set(Counter::missed_no_buffer_inside, inside.no_buffer);
+  counters.set(Counter::missed_no_buffer_outside, outside.no_buffer);
+}
+
 void Gateway::serve_until_signalled() {
   const sigset_t signals = handled_signals();
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -285,6 +301,7 @@ void Gateway::serve_until_signalled() {
     if (read(signal_fd, &info, sizeof info) == sizeof info && info.ssi_signo != SIGHUP) break;
     socket_->serve();
     clock_.follow_wall_clock();
+    note_missed();
     if (const uint64_t now_lost = log_->lost(); now_lost != lost) {
       spdlog::warn("flow log: {} lines could not be written to {}", now_lost - lost,
                    config_.flow_log);

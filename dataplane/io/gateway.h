@@ -45,6 +45,7 @@ class Gateway {
   bool acknowledged(uint32_t generation);
   void describe(PushReply& reply);
   void launch();
+  void note_missed();
   void serve_until_signalled();
   std::string summary() const;
 

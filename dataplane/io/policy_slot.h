@@ -36,8 +36,9 @@ class PolicySlot {
   /// Worker: no reference from current() outlives this call.
   void quiescent(unsigned worker) noexcept { rte_rcu_qsbr_quiescent(qsbr_, worker); }
 
-  /// Control thread: puts `table` in force. The old one is freed once every worker has passed a
-  /// burst boundary; a worker that does not within `patience` leaves it to a later call.
+  /// Control thread: puts `table` in force; nullptr is no policy, under which all is denied. The
+  /// old one is freed once every worker has passed a burst boundary; a worker that does not within
+  /// `patience` leaves it to a later call.
   /// @return whether every worker has let go of every older table.
   bool publish(std::unique_ptr<PolicyTable> table, std::chrono::milliseconds patience);
 

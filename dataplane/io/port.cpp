@@ -90,6 +90,12 @@ Port::~Port() {
   rte_eth_dev_close(id_);
 }
 
+Port::Missed Port::missed() const noexcept {
+  rte_eth_stats stats{};
+  if (rte_eth_stats_get(id_, &stats) != 0) return {};
+  return {.queue_full = stats.imissed, .no_buffer = stats.rx_nombuf};
+}
+
 int Port::socket() const noexcept {
   return rte_eth_dev_socket_id(id_);
 }

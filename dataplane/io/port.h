@@ -27,6 +27,13 @@ class Port {
   Port(Port&& other) noexcept;
   Port& operator=(Port&&) = delete;
 
+  /// Packets the port lost before they could be received.
+  struct Missed {
+    uint64_t queue_full = 0;
+    uint64_t no_buffer = 0;
+  };
+  Missed missed() const noexcept;
+
   uint16_t id() const noexcept { return id_; }
   int socket() const noexcept;
 

@@ -111,6 +111,29 @@ void run_capture(Worker& worker, uint16_t port) {
   }
 }
 
+// What became of the packets, for the person who waits: flows alone do not show what was dropped.
+void say_what_happened(const StatsSegment& stats) {
+  uint64_t packets = 0;
+  uint64_t checksums = 0;
+  std::string drops;
+  stats.for_each([&](std::string_view family, std::string_view labels, uint64_t value) {
+    if (family == "sallyport_packets_total" && labels.starts_with("direction=rx")) packets += value;
+    if (family != "sallyport_drops_total" || value == 0) return;
+    const std::string_view reason = labels.substr(labels.find('=') + 1);
+    if (reason == "bad_l4_checksum" || reason == "bad_ip_checksum") checksums += value;
+    drops +=
+        (drops.empty() ? ", dropped: " : ", ") + std::string(reason) + " " + std::to_string(value);
+  });
+  std::fprintf(stderr, "%llu packets%s\n", static_cast<unsigned long long>(packets), drops.c_str());
+  if (checksums > 0) {
+    std::fprintf(
+        stderr,
+        "%llu of them for their checksums: if the capture was taken where checksum offload "
+        "was on, try --checksums ignore\n",
+        static_cast<unsigned long long>(checksums));
+  }
+}
+
 int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const std::string& device,
         FILE* out) {
   const auto eal = Eal::start({.devices = {device},
@@ -148,6 +171,10 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   worker.end_all_flows();
   worker.leave();
   if (!sink.finish()) return failed("cannot write " + options.flows);
+  // net_pcap says "no more" both at the end of the file and when it has no buffer to fill.
+  if (port->missed().no_buffer > 0)
+    return failed("out of packet buffers: the capture was cut short");
+  say_what_happened(**stats);
   return 0;
 }
 

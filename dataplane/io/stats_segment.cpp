@@ -131,24 +131,27 @@ CoreCounters StatsSegment::counters(size_t index) noexcept {
   return CoreCounters(reinterpret_cast<std::atomic<uint64_t>*>(block + sizeof(StatsCore)));
 }
 
-std::optional<uint64_t> StatsSegment::find(std::string_view family,
-                                           std::string_view labels) const noexcept {
-  const auto* info = reinterpret_cast<const StatsCounterInfo*>(base_ + sizeof(StatsHeader));
-  size_t counter = 0;
-  while (counter < kAllCounters &&
-         (family != info[counter].family.data() || labels != info[counter].labels.data())) {
-    ++counter;
-  }
-  if (counter == kAllCounters) return std::nullopt;
-
+void StatsSegment::for_each(
+    const std::function<void(std::string_view, std::string_view, uint64_t)>& visit) const {
   const auto* header = reinterpret_cast<const StatsHeader*>(base_);
-  uint64_t sum = 0;
-  for (size_t i = 0; i < header->cores; ++i) {
-    const auto* slots = reinterpret_cast<const std::atomic<uint64_t>*>(
-        base_ + kCoreOffset + i * kCoreStride + sizeof(StatsCore));
-    sum += slots[counter].load(std::memory_order_relaxed);
+  const auto* info = reinterpret_cast<const StatsCounterInfo*>(base_ + sizeof(StatsHeader));
+  for (size_t counter = 0; counter < kAllCounters; ++counter) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < header->cores; ++i) {
+      const auto* slots = reinterpret_cast<const std::atomic<uint64_t>*>(
+          base_ + kCoreOffset + i * kCoreStride + sizeof(StatsCore));
+      sum += slots[counter].load(std::memory_order_relaxed);
+    }
+    visit(info[counter].family.data(), info[counter].labels.data(), sum);
   }
-  return sum;
+}
+
+std::optional<uint64_t> StatsSegment::find(std::string_view family, std::string_view labels) const {
+  std::optional<uint64_t> found;
+  for_each([&](std::string_view of, std::string_view with, uint64_t value) {
+    if (of == family && with == labels) found = value;
+  });
+  return found;
 }
 
 }  // namespace sallyport

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,8 +29,11 @@ class StatsSegment {
 
   StatsCore& core(size_t index) noexcept;
   CoreCounters counters(size_t index) noexcept;
+  /// Calls `visit(family, labels, value over all cores)` for each counter.
+  void for_each(
+      const std::function<void(std::string_view, std::string_view, uint64_t)>& visit) const;
   /// A counter's value over all cores, by the names it has in the segment.
-  std::optional<uint64_t> find(std::string_view family, std::string_view labels) const noexcept;
+  std::optional<uint64_t> find(std::string_view family, std::string_view labels) const;
 
  private:
   StatsSegment() = default;

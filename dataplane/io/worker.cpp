@@ -134,7 +134,8 @@ void Worker::take_policy(Now now) noexcept {
   flows_.begin_burst(policy, now);
   if (policy == nullptr || policy->generation == generation_) return;
   generation_ = policy->generation;
-  stats_.revision.store(policy->table->revision(), std::memory_order_relaxed);
+  const bool any = policy->table != nullptr;
+  stats_.revision.store(any ? policy->table->revision() : 0, std::memory_order_relaxed);
   // Last, and released: who sees the generation sees its revision.
   stats_.generation.store(generation_, std::memory_order_release);
 }

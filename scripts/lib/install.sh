@@ -17,13 +17,16 @@ missing_packages() {
 
 # An answer of 101 keeps maintainer scripts from starting nginx as a system service.
 policy_file=/usr/sbin/policy-rc.d
+policy_mark='# put here by sallyport while it installs packages'
 forbid_services() {
   [[ ! -e $policy_file ]] || mv "$policy_file" "$policy_file.sallyport-saved"
-  printf '#!/bin/sh\nexit 101\n' >"$policy_file"
+  printf '#!/bin/sh\n%s\nexit 101\n' "$policy_mark" >"$policy_file"
   chmod 755 "$policy_file"
   trap restore_services EXIT
 }
+# Also what a run that was killed has left: only a file with our mark is ours to remove.
 restore_services() {
+  grep -qsF "$policy_mark" "$policy_file" || return 0
   rm -f "$policy_file"
   [[ ! -e $policy_file.sallyport-saved ]] || mv "$policy_file.sallyport-saved" "$policy_file"
 }
@@ -38,6 +41,7 @@ install_all() {
 
 main() {
   command -v dpkg-query >/dev/null || die 2 "needs Debian 12 or a relative: no dpkg here"
+  if is_root; then restore_services; fi
   mapfile -t missing < <(missing_packages)
   ((${#missing[@]})) || return 0
   is_root || die 2 "not root and these packages are missing: ${missing[*]}"

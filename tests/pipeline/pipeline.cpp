@@ -132,6 +132,11 @@ void Pipeline::push(std::string_view policy) {
   turn_all();
 }
 
+void Pipeline::take_policy_away() {
+  parts_->policies.publish(nullptr, std::chrono::milliseconds(0));
+  turn_all();
+}
+
 void Pipeline::turn_all() {
   // Twice, so that what one worker hands to another is handled as well.
   for (int i = 0; i < 2; ++i) {

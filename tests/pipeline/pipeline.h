@@ -40,6 +40,8 @@ class Pipeline {
   Bytes payload_to_outside();
 
   void push(std::string_view policy);
+  /// As after a first push that one core did not take.
+  void take_policy_away();
   void sleep_ms(uint32_t ms);
   /// As at shutdown.
   void end_all_flows();

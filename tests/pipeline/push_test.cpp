@@ -148,3 +148,15 @@ TEST_CASE("a hundred pushes under live flows lose nothing and leak nothing", "[p
   CHECK(pipeline.packets_in_use() == 0);
   CHECK(pipeline.counter("sallyport_flows", "state=allowed") == 200);
 }
+
+TEST_CASE("when a policy is taken away nothing goes on under it", "[pipeline]") {
+  Pipeline pipeline(kAllowAll);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  flow.send(kGood);
+  CHECK(pipeline.payload_to_outside() == kGood);
+  pipeline.take_policy_away();
+  pipeline.from_inside(flow.out(kGood.size()).payload("more").frame());
+  CHECK(pipeline.payload_to_outside().empty());
+  CHECK(pipeline.events().back().reason == FlowReason::no_policy);
+}
