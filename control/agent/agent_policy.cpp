@@ -65,13 +65,13 @@ void Agent::start_job(Job job) {
   }
   if (from_files) {
     auto read = read_sources(options_.policy_paths);
-    if (!read) return reject("the policy files", std::move(read.error()), job.done);
+    if (!read) return reject("the policy files have", std::move(read.error()), job.done);
     job.sources = std::move(*read);
   }
   auto policy = build_policy(*job.sources, from_files ? PolicySource::files : PolicySource::api);
   if (!policy) {
-    return reject(from_files ? "the policy files" : "the pushed policy", std::move(policy.error()),
-                  job.done);
+    return reject(from_files ? "the policy files have" : "the pushed policy has",
+                  std::move(policy.error()), job.done);
   }
   offer(std::move(*policy), std::move(job.done));
 }
@@ -102,8 +102,9 @@ void Agent::offer(ActivePolicy policy, Reply done) {
 void Agent::reject(const std::string& what, std::vector<Diagnostic> diagnostics,
                    const Reply& done) {
   for (const Diagnostic& one : diagnostics) spdlog::error("{}", to_string(one));
-  const std::string summary =
-      what + " have " + std::to_string(diagnostics.size()) + " error(s): nothing was pushed";
+  const size_t errors = diagnostics.size();
+  const std::string summary = what + " " + std::to_string(errors) +
+                              (errors == 1 ? " error" : " errors") + ": nothing was pushed";
   spdlog::error("{}; {}", summary, kept_text());
   record("invalid", 0, summary);
   if (done) {

@@ -105,7 +105,7 @@ std::string agent_line(const std::filesystem::path& socket,
 void print_text(const DataplaneStatus& status, const std::string& agent) {
   const bool running = status.state == "running";
   std::string line = coloured(status.state, running ? "32" : "31");
-  if (status.pid != 0) line += fmt::format(", pid {}", status.pid);
+  if (status.pid != 0) line += fmt::format(", {}pid {}", running ? "" : "was ", status.pid);
   if (running) line += ", up " + duration_text(status.uptime_ns);
   fmt::print("data plane  {}\nagent       {}\n", line, agent);
   if (!status.cores.empty()) {

@@ -37,7 +37,7 @@ static_assert(sizeof(StatsHeader) == 48);
 
 struct StatsCounterInfo {
   std::array<char, 40> family{};  ///< Prometheus name: "sallyport_drops_total".
-  std::array<char, 56> labels{};  ///< Its labels but core, "reason=tcp_bad_checksum"; NUL-ended.
+  std::array<char, 56> labels{};  ///< Its labels but core, "reason=bad_l4_checksum"; NUL-ended.
   std::array<char, 124> help{};
   StatsKind kind{};
 };

@@ -116,7 +116,8 @@ TEST_CASE("a bad file is reported with its place and nothing is pushed") {
   const unsigned pushes = node.dataplane->pushes;
   write_text(node.policy, kBad);
   node.agent->signal(SIGHUP);
-  REQUIRE(node.logged("nothing was pushed; revision " + revision_of(kOne) + " stays in force"));
+  REQUIRE(node.logged("the policy files have 1 error: nothing was pushed; revision " +
+                      revision_of(kOne) + " stays in force"));
   CHECK(node.agent->log_count(node.policy.string() + ":7:") == 1);
   const Json answer = node.ask(R"({"op":"reload"})");
   CHECK(answer["ok"] == false);

@@ -39,7 +39,7 @@ StatsFile healthy() {
   return {.pid = ::getpid(),
           .started_unix_ns = now - 3700 * kSecond,
           .ended = false,
-          .counters = {{"sallyport_drops_total", "reason=tcp_bad_checksum"},
+          .counters = {{"sallyport_drops_total", "reason=bad_l4_checksum"},
                        {"sallyport_drops_total", "reason=malformed"},
                        {"sallyport_flows", "state=pending", StatsKind::gauge}},
           // A beat of the future: its age stays 0 ms however slow this test runs.
@@ -137,7 +137,12 @@ TEST_CASE("push: through the agent and back") {
   const Finished bad = cli({"push", folder / "bad.yaml", "--socket", socket});
   CHECK(bad.status == 1);
   CHECK(bad.err.starts_with((folder / "bad.yaml").string() + ":7:15: error[E"));
-  CHECK(bad.err.ends_with("nothing was pushed; revision " + revision + " stays in force\n"));
+  const std::string kept = ": nothing was pushed; revision " + revision + " stays in force\n";
+  CHECK(bad.err.ends_with("the pushed policy has 1 error" + kept));
+  write_text(folder / "worse.yaml", replaced(policy_yaml("three", "a.example.com"), "Allow", "No"));
+  const Finished worse =
+      cli({"push", folder / "bad.yaml", folder / "worse.yaml", "--socket", socket});
+  CHECK(worse.err.ends_with("the pushed policy has 2 errors" + kept));
   dataplane.refusal = Refusal::no_memory;
   const Finished refused =
       cli({"push", folder / "good.yaml", "--socket", socket, "--format", "json"});
@@ -183,6 +188,8 @@ TEST_CASE("status: from the stats segment, agent or not") {
   file = healthy();
   file.ended = true;
   CHECK(status(file).status == 1);
+  CHECK(status(file).out.starts_with("data plane  stopped, was pid " + std::to_string(::getpid()) +
+                                     "\n"));
   CHECK(Json::parse(status(file, "json").out)["cores"][0]["state"] == "stopped");
   file = healthy();
   file.pid = 0x3fffffff;  // Above any pid_max.
@@ -210,19 +217,19 @@ TEST_CASE("drops and counters: the segment names what there is") {
   const std::string stats = folder / "stats";
   write_text(stats, stats_bytes(healthy()));
   CHECK(cli({"drops", "--stats", stats}).out ==
-        "REASON            CORE 1  CORE 2  TOTAL\n"
-        "tcp_bad_checksum       5     100    105\n");
+        "REASON           CORE 1  CORE 2  TOTAL\n"
+        "bad_l4_checksum       5     100    105\n");
   CHECK(cli({"drops", "--stats", stats, "--all"}).out ==
-        "REASON            CORE 1  CORE 2  TOTAL\n"
-        "tcp_bad_checksum       5     100    105\n"
-        "malformed              0       0      0\n");
+        "REASON           CORE 1  CORE 2  TOTAL\n"
+        "bad_l4_checksum       5     100    105\n"
+        "malformed             0       0      0\n");
   CHECK(cli({"counters", "--stats", stats}).out ==
-        "COUNTER                                         CORE 1  CORE 2  TOTAL\n"
-        "sallyport_drops_total{reason=tcp_bad_checksum}       5     100    105\n"
-        "sallyport_flows{state=pending}                       1       2      3\n");
+        "COUNTER                                        CORE 1  CORE 2  TOTAL\n"
+        "sallyport_drops_total{reason=bad_l4_checksum}       5     100    105\n"
+        "sallyport_flows{state=pending}                      1       2      3\n");
   const Json json = Json::parse(cli({"drops", "--stats", stats, "--format", "json"}).out);
   REQUIRE(json["drops"].size() == 1);
-  CHECK(json["drops"][0]["reason"] == "tcp_bad_checksum");
+  CHECK(json["drops"][0]["reason"] == "bad_l4_checksum");
   CHECK(json["drops"][0]["cores"]["2"] == 100);
   CHECK(json["drops"][0]["total"] == 105);
   StatsFile quiet = healthy();

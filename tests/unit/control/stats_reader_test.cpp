@@ -20,7 +20,7 @@ StatsFile sample() {
   return {.pid = 42,
           .started_unix_ns = 7,
           .ended = false,
-          .counters = {{"sallyport_drops_total", "reason=tcp_bad_checksum"},
+          .counters = {{"sallyport_drops_total", "reason=bad_l4_checksum"},
                        {"sallyport_flows", "", StatsKind::gauge}},
           .cores = {{1, 100, 0xabcdef123456, 3, {5, 6}}, {9, 200, 0xabcdef123456, 3, {7, 8}}}};
 }
@@ -65,7 +65,7 @@ TEST_CASE("a snapshot has every counter of every core") {
   CHECK_FALSE(snapshot->ended);
   REQUIRE(snapshot->counters.size() == 2);
   CHECK(snapshot->counters[0].family == "sallyport_drops_total");
-  CHECK(label_value(snapshot->counters[0].labels, "reason") == "tcp_bad_checksum");
+  CHECK(label_value(snapshot->counters[0].labels, "reason") == "bad_l4_checksum");
   CHECK(snapshot->counters[1].kind == StatsKind::gauge);
   REQUIRE(snapshot->cores.size() == 2);
   CHECK(snapshot->cores[1].core == 9);

@@ -8,10 +8,12 @@
 #include "dataplane/inspect/drop_reason.h"
 #include "dataplane/inspect/fault_info.h"
 #include "dataplane/inspect/flow.h"
+#include "dataplane/io/counters.h"
 
 using namespace sallyport;
 
-TEST_CASE("each drop reason, fault and flow reason has its row in docs/dataplane.md", "[docs]") {
+TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/dataplane.md",
+          "[docs]") {
   const char* source = std::getenv("SALLYPORT_SOURCE");
   REQUIRE(source != nullptr);
   std::ifstream in(std::string(source) + "/docs/dataplane.md");
@@ -20,6 +22,7 @@ TEST_CASE("each drop reason, fault and flow reason has its row in docs/dataplane
     CAPTURE(name);
     CHECK(text.find("\n| `" + std::string(name) + "` |") != std::string::npos);
   };
+  for (const auto& counter : kCounterInfo) check(counter.family);
   for (const auto& reason : kDropReasonInfo) check(reason.name);
   for (size_t i = 1; i < kDecodeFaultInfo.size(); ++i) check(kDecodeFaultInfo[i].name);
   for (size_t i = 1; i < kInspectFaultInfo.size(); ++i) check(kInspectFaultInfo[i].name);
