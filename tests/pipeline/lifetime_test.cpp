@@ -38,6 +38,13 @@ TEST_CASE("each kind of flow leaves the table after its own idle time", "[pipeli
     idle_ms = 10'000;
     expected = FlowEnd::closed;
   }
+  SECTION("TCP closed with nothing said") {
+    flow.open();
+    pipeline.from_inside(flow.out().flags(kFin | kAck).frame());
+    pipeline.from_outside(flow.in().ack(flow.client_first + 1).flags(kFin | kAck).frame());
+    idle_ms = 10'000;
+    expected = FlowEnd::closed;
+  }
   SECTION("TCP reset by the server") {
     flow.open();
     pipeline.from_outside(flow.in().flags(kRst).frame());
@@ -85,6 +92,7 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   Pipeline pipeline(kPolicy);
   const Conversation flow{.pipeline = pipeline};
   flow.open();
+  pipeline.sleep_ms(3000);
   flow.send(kGood);
   pipeline.from_outside(flow.in().payload("hello to you").frame());
   pipeline.from_inside(flow.out(kGood.size()).flags(kRst).frame());
@@ -96,6 +104,10 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   CHECK(record.packets_in == 2);
   CHECK(record.bytes_out == size_t{4} * 54 + kGood.size());
   CHECK(record.name() == "good.test");
+  CHECK(record.opened_inside);
+  // It began 3 s before its hello, and ended at the sweep 10 s after its RST.
+  CHECK((record.timestamp_unix_ns - record.started_unix_ns) / 1'000'000'000 >= 13);
+  CHECK((record.timestamp_unix_ns - record.started_unix_ns) / 1'000'000'000 <= 15);
   const std::string line = pipeline.last_line(FlowEvent::Type::flow);
   CAPTURE(line);
   for (const char* part :
@@ -173,9 +185,13 @@ TEST_CASE("a SYN with the number of a connection that was allowed opens nothing 
       pipeline.from_outside(flow.in().flags(kFin | kAck).frame());
     }
     flow.open();
+    CHECK(pipeline.counter("sallyport_flows", "state=allowed") == 0);
+    CHECK(pipeline.counter("sallyport_flows", "state=pending") == 1);
     flow.send(other);
     CHECK(pipeline.payload_to_outside().empty());
     CHECK(pipeline.events().back().state == FlowState::denied);
+    CHECK(pipeline.counter("sallyport_flows", "state=pending") == 0);
+    CHECK(pipeline.counter("sallyport_flows", "state=denied") == 1);
   }
 }
 

@@ -114,14 +114,27 @@ spec:
 TEST_CASE("a reset goes back over the same link, VLAN tags and all", "[pipeline]") {
   Pipeline pipeline(kPolicy);
   const Conversation flow{.pipeline = pipeline};
-  flow.open();
-  pipeline.from_inside(flow.out().vlan(7).payload(hello().sni("x.test").record()).frame());
+  const int tags = GENERATE(0, 1, 2);
+  const auto tagged = [tags](PacketBuilder builder) {
+    for (int tag = 0; tag < tags; ++tag) {
+      builder.vlan(static_cast<uint16_t>(7 + tag), tag == 0 && tags == 2 ? 0x88a8 : 0x8100);
+    }
+    return builder.frame();
+  };
+  pipeline.from_inside(tagged(flow.out().seq(flow.client_first - 1).flags(kSyn)));
+  pipeline.from_outside(tagged(flow.in().seq(flow.server_first - 1).flags(kSyn | kAck)));
+  pipeline.to_outside();
+  pipeline.to_inside();
+  pipeline.from_inside(tagged(flow.out().payload(hello().sni("x.test").record())));
   const auto inside = pipeline.to_inside();
-  REQUIRE(inside.size() == 1);
+  REQUIRE(is_reset(inside, flow.server_first));
   const Bytes& reset = inside.front();
-  CHECK(decoded(reset).vlan_tags == 1);
+  CHECK(decoded(reset).vlan_tags == tags);
   CHECK(std::equal(kInsideMac.begin(), kInsideMac.end(), reset.begin()));
   CHECK(std::equal(kOutsideMac.begin(), kOutsideMac.end(), reset.begin() + 6));
+  const auto outside = pipeline.to_outside();
+  REQUIRE(is_reset(outside, flow.client_first));
+  CHECK(decoded(outside.front()).vlan_tags == tags);
 }
 
 TEST_CASE("with no policy at all everything is denied", "[pipeline]") {
@@ -209,6 +222,13 @@ TEST_CASE("flows opened from outside pass only when the configuration says so", 
   pipeline.from_inside(data);
   CHECK(pipeline.to_inside() == std::vector<Bytes>{syn});
   CHECK(pipeline.to_outside() == std::vector<Bytes>{syn_ack, data});
+  pipeline.end_all_flows();
+  for (const FlowEvent& event : pipeline.events()) {
+    CHECK(event.reason == FlowReason::inbound_pass);
+    CHECK_FALSE(event.opened_inside);
+  }
+  CHECK(pipeline.last_line(FlowEvent::Type::flow).find(R"("src_ip":"198.19.0.2")") !=
+        std::string::npos);
 }
 
 TEST_CASE("which way a packet goes is told by its port, not by its addresses", "[pipeline]") {
@@ -240,7 +260,7 @@ TEST_CASE("what a port does not take is counted and freed", "[pipeline]") {
   const uint64_t lost = pipeline.drops("transmit_queue_full");
   const auto sent = pipeline.counter("sallyport_packets_total", "direction=tx,port=outside");
   CHECK(lost > 200);  // net_ring has room for 1023
-  CHECK(sent + lost == 40 * 32);
+  CHECK(sent + lost == uint64_t{40} * 32);
   CHECK(pipeline.counter("sallyport_bytes_total", "direction=tx,port=outside") ==
         sent * query.size());
   CHECK(pipeline.packets_in_use() == sent);
