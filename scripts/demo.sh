@@ -92,11 +92,11 @@ print_table() {
  curl ── sp-in ┤ sallyport-dataplane, one polling core ├ sp-out ── nginx
 
 END
-  printf '     %-28s  %-13s %7s  %-7s %s\n' "THE CLIENT ASKS FOR" "AND GETS" AFTER VERDICT BY
+  printf '     %-29s %-13s %7s  %-7s %s\n' "THE CLIENT ASKS FOR" "AND GETS" AFTER VERDICT BY
   for line in "${rows[@]}"; do
     IFS='|' read -r asked saw after action by fault <<<"$line"
     if [[ -z $fault ]]; then printf '%s   ' "$ok"; else printf '%s ' "$bad"; fi
-    printf '%-28s  %-13s %7s  %-7s %s\n' "$asked" "$saw" "$after" "$action" "$by"
+    printf '%-29s %-13s %7s  %-7s %s\n' "$asked" "$saw" "$after" "$action" "$by"
     [[ -z $fault ]] || printf '       %s\n' "$fault"
   done
   printf '\nThe push took %s ms. Nothing that was denied is in the access log of nginx.\n' "$pushed_ms"

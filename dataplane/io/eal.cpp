@@ -94,7 +94,7 @@ uint64_t hugepage_mb(const char* file) {
 // The kernel gives back the packet memory of AF_XDP sockets some time after their process has
 // ended: a restart would not find the hugepages that its predecessor had.
 bool enough_hugepages(uint64_t total_mb) {
-  constexpr int kTries = 20;
+  constexpr int kTries = 50;
   if (hugepage_mb("nr_hugepages") < total_mb) return false;
   for (int i = 0; i < kTries; ++i) {
     if (hugepage_mb("free_hugepages") >= total_mb) return true;

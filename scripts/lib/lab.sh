@@ -81,8 +81,8 @@ lab_wire() {
   ip netns add "$namespace"
   ip link add "$gateway_end" "${queues[@]}" type veth peer name eth0 netns "$namespace" "${queues[@]}"
   # AF_XDP forwards frames as they are: a checksum or a segment left for the NIC would stay unfinished.
-  ethtool -K "$gateway_end" rx off tx off tso off gso off gro off >/dev/null 2>&1
-  ip netns exec "$namespace" ethtool -K eth0 rx off tx off tso off gso off gro off >/dev/null 2>&1
+  ethtool -K "$gateway_end" rx off tx off tso off gso off gro off >/dev/null
+  ip netns exec "$namespace" ethtool -K eth0 rx off tx off tso off gso off gro off >/dev/null
   echo 1 >"/proc/sys/net/ipv6/conf/$gateway_end/disable_ipv6"
   ip netns exec "$namespace" sysctl -qw net.ipv6.conf.eth0.accept_ra=0 net.ipv6.conf.eth0.accept_dad=0
   for address; do ip -n "$namespace" address add "$address" dev eth0; done   # accept_dad=0: at once
@@ -207,7 +207,7 @@ lab_down() {
   local status=$?
   trap '' HUP INT TERM   # a second Ctrl-C must not leave half of it standing
   progress_end
-  ((status == 0 || status > 128)) || lab_keep_logs
+  [[ $status = @(0|129|130|143) ]] || lab_keep_logs
   [[ -n ${lab_keep:-} ]] || lab_clear
   return "$status"
 }

@@ -31,7 +31,8 @@ class Node {
                                        folder.path() / "state"};
     if (with_policy) arguments.insert(arguments.end(), {"--policy", policy});
     agent = std::make_unique<Process>(arguments, folder / "log");
-    REQUIRE(eventually([&] { return std::filesystem::exists(socket); }));
+    // The file is there a moment before anyone listens.
+    REQUIRE(eventually([&] { return connect_unix(socket, SOCK_STREAM).has_value(); }));
   }
   void start_dataplane() { dataplane = std::make_unique<FakeDataplane>(dataplane_socket); }
 
