@@ -58,8 +58,12 @@ TEST_CASE("another SYN on a live flow is for the server to answer", "[bypass]") 
     CHECK(pipeline.payload_to_outside() == bytes_of("more"));
   }
   SECTION("taken: the new connection is inspected from its first byte") {
+    pipeline.events();
     pipeline.from_outside(next.syn_ack());
     CHECK(pipeline.to_inside().size() == 1);
+    for (const FlowEvent& event : pipeline.events()) {
+      CHECK(event.type == FlowEvent::Type::flow);  // the old one's end; there is no verdict yet
+    }
     next.send(kOther);
     CHECK(is_reset(pipeline.to_outside(), next.client_first));
   }
@@ -111,6 +115,19 @@ spec:
   pipeline.from_inside(flow.out(8).payload("TP/1.1\r\nHost: evil.test\r\n\r\n").frame());
   CHECK(pipeline.to_outside().empty());
   CHECK(pipeline.drops("out_of_window") == 1);
+}
+
+TEST_CASE("a held FIN stays where it was, and nothing comes behind it", "[bypass]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  pipeline.from_inside(flow.out(kGood.size()).flags(kAck | kFin).frame());
+  pipeline.from_inside(flow.out().flags(kAck | kFin).payload(prefix_of(kGood, 20)).frame());
+  pipeline.from_inside(flow.out(kGood.size()).payload("x").frame());
+  CHECK(pipeline.drops("out_of_window") == 2);
+  CHECK(pipeline.to_outside().empty());
+  flow.send(kGood);
+  CHECK(pipeline.payload_to_outside() == kGood);
 }
 
 TEST_CASE("inspected bytes that were let go may not come again", "[bypass]") {

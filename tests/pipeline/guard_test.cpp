@@ -34,6 +34,8 @@ TEST_CASE("a retransmission after the verdict must say the same", "[pipeline]") 
   }
   SECTION("nor bytes that begin before the stream and reach into it") {
     pipeline.from_inside(flow.out().seq(flow.client_first - 1).payload(kOther).frame());
+    pipeline.from_inside(
+        flow.out().seq(flow.client_first - 1).payload(bytes_of("x") + kGood).frame());
     CHECK(pipeline.to_outside().empty());
   }
   SECTION("nor appended to new ones") {

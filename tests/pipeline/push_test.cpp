@@ -97,6 +97,20 @@ TEST_CASE("a push meets a flow that is still held", "[pipeline]") {
   }
 }
 
+TEST_CASE("a push meets a flow that its client has closed without a word", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  pipeline.from_inside(flow.out().flags(kFin | kAck).frame());
+  pipeline.to_outside();
+  pipeline.push(
+      "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n  egress:\n"
+      "    - {name: nothing, action: Deny}\n");
+  pipeline.from_outside(flow.in().ack(flow.client_first + 1).payload("late").frame());
+  CHECK(is_reset(pipeline.to_outside(), flow.client_first + 1));  // behind the FIN
+  CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+}
+
 TEST_CASE("a flow allowed unseen is reset when the new policy must see its name", "[pipeline]") {
   Pipeline pipeline(kAllowAll);
   const Conversation flow{.pipeline = pipeline};

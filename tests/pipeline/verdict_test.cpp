@@ -1,5 +1,7 @@
 // What is forwarded, what is denied, and what each end is told.
+#include <algorithm>
 #include <catch2/catch.hpp>
+#include <span>
 
 #include "tests/pipeline/conversation.h"
 
@@ -128,13 +130,26 @@ TEST_CASE("a reset goes back over the same link, VLAN tags and all", "[pipeline]
   pipeline.from_inside(tagged(flow.out().payload(hello().sni("x.test").record())));
   const auto inside = pipeline.to_inside();
   REQUIRE(is_reset(inside, flow.server_first));
-  const Bytes& reset = inside.front();
-  CHECK(decoded(reset).vlan_tags == tags);
-  CHECK(std::equal(kInsideMac.begin(), kInsideMac.end(), reset.begin()));
-  CHECK(std::equal(kOutsideMac.begin(), kOutsideMac.end(), reset.begin() + 6));
   const auto outside = pipeline.to_outside();
   REQUIRE(is_reset(outside, flow.client_first));
-  CHECK(decoded(outside.front()).vlan_tags == tags);
+  // Each end hears it from the other one's address.
+  struct Row {
+    const Bytes& reset;
+    const Mac& from;
+    const Mac& to;
+    const std::string& source;
+    uint16_t source_port;
+  };
+  for (const Row& row : {Row{inside.front(), kOutsideMac, kInsideMac, flow.server, 443},
+                         Row{outside.front(), kInsideMac, kOutsideMac, flow.client, 40000}}) {
+    const Packet packet = decoded(row.reset);
+    CHECK(packet.vlan_tags == tags);
+    CHECK(std::ranges::equal(row.to, std::span(row.reset).first(6)));
+    CHECK(std::ranges::equal(row.from, std::span(row.reset).subspan(6, 6)));
+    CHECK(to_string(packet.flow.source) == row.source);
+    CHECK(packet.flow.source_port == row.source_port);
+    CHECK(packet.flow.destination_port == (row.source_port == 443 ? 40000 : 443));
+  }
 }
 
 TEST_CASE("with no policy at all everything is denied", "[pipeline]") {
@@ -208,6 +223,7 @@ TEST_CASE("what opens no flow of its own", "[pipeline]") {
     pipeline.from_inside(prefix_of(flow.syn(), 30));
     CHECK(pipeline.to_outside().empty());
     CHECK(pipeline.drops("truncated_ip") == 1);
+    CHECK(pipeline.packets_in_use() == 0);
   }
 }
 
