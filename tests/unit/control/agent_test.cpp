@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
@@ -6,6 +7,7 @@
 #include <thread>
 
 #include "control/common/json_text.h"
+#include "control/common/system.h"
 #include "policy/compile/compile.h"
 #include "policy/runtime/table.h"
 #include "tests/unit/control/fake_dataplane.h"
