@@ -152,6 +152,22 @@ TEST_CASE("a reset goes back over the same link, VLAN tags and all", "[pipeline]
   }
 }
 
+TEST_CASE("a denied flow is denied to both ends, for good", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  flow.send(hello().sni("other.test").record());
+  pipeline.to_outside();
+  pipeline.to_inside();
+  pipeline.from_outside(flow.in().payload("answer").frame());
+  CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+  CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+  pipeline.from_inside(flow.out().frame());
+  CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+  CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+  CHECK(pipeline.drops("denied") == 2);
+}
+
 TEST_CASE("with no policy at all everything is denied", "[pipeline]") {
   Pipeline pipeline("");
   const Conversation flow{.pipeline = pipeline};
