@@ -73,7 +73,7 @@ TEST_CASE("a mistake in the configuration ends with one clear line", "[process]"
   CHECK(std::count(log.begin(), log.end(), '\n') == 1);
   CHECK(log.starts_with("sallyport-dataplane: "));
   CHECK(log.find(row.said) != std::string::npos);
-  CHECK(gateway.leftovers() == std::vector<std::string>{});
+  CHECK(gateway.leftovers().empty());
 }
 
 TEST_CASE("a stats path that is a folder is refused, and the folder stays", "[process]") {
@@ -95,7 +95,7 @@ TEST_CASE("every mistake in the file is listed, each where it stands", "[process
             file +
             ":12:3: error[E008]: unknown key 'capacty' in flows (did you mean 'capacity'?)\n" +
             file + ":13:16: error[E102]: inbound_flows must be one of drop | pass\n");
-  CHECK(gateway.leftovers() == std::vector<std::string>{});
+  CHECK(gateway.leftovers().empty());
 }
 
 TEST_CASE("without a configuration, or with options it has not", "[process]") {
