@@ -36,7 +36,8 @@ std::string_view to_string(FlowReason reason) noexcept {
   static constexpr std::array<std::string_view, static_cast<size_t>(FlowReason::count_)> kNames{
       "undecided",          "rule",
       "default_deny",       "no_policy",
-      "scan_error",         "inbound_pass",
+      "scan_error",         "destination_binding",
+      "budget_exceeded",    "inbound_pass",
       "malformed",          "overlap_conflict",
       "reassembly_limit",   "held_memory_full",
       "name_memory_full",   "inspection_timeout",

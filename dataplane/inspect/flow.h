@@ -8,6 +8,7 @@
 #include "dataplane/inspect/packet.h"
 #include "dataplane/inspect/segments.h"
 #include "policy/runtime/facts.h"
+#include "policy/runtime/rule.h"
 #include "policy/runtime/verdict.h"
 
 namespace sallyport {
@@ -45,6 +46,8 @@ enum class FlowReason : uint8_t {
   default_deny,
   no_policy,
   scan_error,
+  destination_binding,
+  budget_exceeded,
   inbound_pass,         ///< Allowed: opened from outside, and inbound_flows is pass.
   malformed,            ///< The client's bytes break their protocol; InspectFault says how.
   overlap_conflict,     ///< Two segments disagree about the same byte.
@@ -52,7 +55,7 @@ enum class FlowReason : uint8_t {
   held_memory_full,     ///< The worker may hold no more packets.
   name_memory_full,     ///< The worker has no room to keep the flow's name.
   inspection_timeout,   ///< Held bytes waited longer than inspection.timeout_seconds.
-  facts_not_inspected,  ///< A new policy needs the name of a flow that was allowed without one.
+  facts_not_inspected,  ///< The policy needs a fact that was not or cannot be looked for.
   count_
 };
 
@@ -79,7 +82,10 @@ struct alignas(64) Flow {
   Known app_known = Known::unknown;
   AppProtocol app{};
   Known name_known = Known::unknown;
-  uint8_t progress = 0;  ///< FlowProgress set.
+  uint8_t progress = 0;     ///< FlowProgress set.
+  bool would_deny = false;  ///< Allowed by audit alone.
+  OnDeny on_deny = OnDeny::reset;
+  LogLevel log = LogLevel::decisions;
 };
 static_assert(sizeof(Flow) == 128, "a decided flow costs two cache lines");
 

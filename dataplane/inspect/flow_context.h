@@ -29,7 +29,7 @@ struct FlowLimits {
 };
 
 /// Everything a step of a flow may use beside the flow itself. One a worker, allocated once;
-/// `table`, `generation` and `now_ms` are set once a burst.
+/// `table`, `generation` and the clocks are set once a burst.
 struct FlowContext {
   FlowContext(const FlowLimits& flow_limits, unsigned worker_index)
       : limits(flow_limits),
@@ -43,6 +43,7 @@ struct FlowContext {
   const PolicyTable* table = nullptr;  ///< nullptr: no policy was ever loaded.
   uint32_t generation = 0;
   uint32_t now_ms = 0;
+  int64_t unix_seconds = 0;  ///< Wall clock: what rules' times are compared with.
 
   SegmentPool segments;
   NameStore names;

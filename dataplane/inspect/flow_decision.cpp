@@ -11,6 +11,10 @@ FlowReason flow_reason(Reason reason) noexcept {
       return FlowReason::default_deny;
     case Reason::no_policy:
       return FlowReason::no_policy;
+    case Reason::destination_binding:
+      return FlowReason::destination_binding;
+    case Reason::budget_exceeded:
+      return FlowReason::budget_exceeded;
     case Reason::scan_error:
       break;
   }
@@ -22,6 +26,7 @@ FlowFacts facts_of(const Flow& flow, FlowContext& context) noexcept {
                   .destination = flow.key.outside,
                   .ip_protocol = flow.key.ip_protocol,
                   .destination_port = flow.key.outside_port,
+                  .unix_seconds = context.unix_seconds,
                   .app_known = flow.app_known,
                   .app = flow.app,
                   .name_known = flow.name_known};
@@ -32,12 +37,23 @@ FlowFacts facts_of(const Flow& flow, FlowContext& context) noexcept {
   return facts;
 }
 
+/// What the rule that decided wants done about the flow; the defaults where none did.
+void take_terms(Flow& flow, const Decision& decision, const PolicyTable& table) noexcept {
+  const RuleTerms terms = decision.rule == kNoRule ? RuleTerms{} : table.rule(decision.rule).terms;
+  flow.would_deny = decision.would_deny;
+  flow.on_deny = terms.on_deny;
+  flow.log = terms.log;
+}
+
 }  // namespace
 
 void deny_flow(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
   flow.state = FlowState::denied;
   flow.reason = reason;
   flow.rule = kNoRule;
+  flow.would_deny = false;
+  flow.on_deny = OnDeny::reset;
+  flow.log = LogLevel::decisions;
   flow.generation = generation;
 }
 
@@ -52,6 +68,7 @@ bool decide_flow(Flow& flow, FlowContext& context) noexcept {
   } else {
     const Decision decision = decide(*context.table, facts_of(flow, context), context.worker);
     flow.rule = decision.rule;
+    take_terms(flow, decision, *context.table);
     if (decision.verdict == Verdict::pending) {
       flow.state = FlowState::pending;
       flow.reason = FlowReason::undecided;

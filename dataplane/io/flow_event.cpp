@@ -90,9 +90,11 @@ void put_policy(Json& json, const FlowEvent& event, const PolicyNames& names) {
   if (!found.rule.empty()) {
     policy["name"] = found.policy;
     policy["rule"] = found.rule;
+    policy["tier"] = to_string(found.tier);
   }
   if (found.revision != 0) policy["revision"] = revision_text(found.revision);
-  policy["mode"] = "enforce";
+  policy["mode"] = to_string(found.mode);
+  policy["would_deny"] = event.would_deny;
   policy["reason"] = to_string(event.reason);
   if (event.fault != InspectFault::none) policy["fault"] = to_string(event.fault);
   json["policy"] = std::move(policy);

@@ -41,6 +41,7 @@ struct FlowEvent {
   Known app_known{};
   AppProtocol app{};
   bool opened_inside = true;
+  bool would_deny = false;
   uint8_t name_bytes = 0;
   std::array<char, kMaxHostNameBytes> name_text;
 

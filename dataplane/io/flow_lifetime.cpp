@@ -7,6 +7,13 @@
 namespace sallyport {
 namespace {
 
+// `log: all` adds what a flow does between its verdict and its end.
+bool is_logged(const Flow& flow) noexcept {
+  if (flow.log == LogLevel::none) return false;
+  if (flow.log == LogLevel::denies) return flow.state == FlowState::denied || flow.would_deny;
+  return true;
+}
+
 // The whole table is looked at about once in this time, a slice each millisecond.
 constexpr uint32_t kSweepRoundMs = 1024;
 // After a stall the sweep catches up in steps: packets come first.
@@ -170,6 +177,7 @@ void FlowStage::record_verdict(const Flow& flow) noexcept {
 }
 
 void FlowStage::emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexcept {
+  if (!options_.log_every_flow && !is_logged(flow)) return;
   FlowEvent event;
   event.key = flow.key;
   event.flow_id = flow.id;
@@ -189,6 +197,7 @@ void FlowStage::emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexce
   event.fault = flow.fault;
   event.app_known = flow.app_known;
   event.app = flow.app;
+  event.would_deny = flow.would_deny;
   event.opened_inside = (flow.progress & kOpenedInside) != 0;
   context_.names.load(flow.name, context_.name);
   event.set_name(context_.name.view());

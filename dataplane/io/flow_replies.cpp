@@ -30,7 +30,7 @@ void FlowStage::send_reset(std::span<const uint8_t> frame, const Packet& packet,
 // flow's tracking says it expects next. A RST is never answered.
 void FlowStage::send_resets(const Flow& flow, const InHand& in_hand,
                             const Packet& packet) noexcept {
-  if (packet.kind != PacketKind::tcp) return;
+  if (packet.kind != PacketKind::tcp || flow.on_deny == OnDeny::drop) return;
   const auto frame = frame_of(in_hand.mbuf);
   if ((packet.tcp_flags & kRst) == 0) {
     send_reset(frame, packet, opposite(in_hand.direction), true, reset_for_sender(packet));

@@ -39,6 +39,7 @@ FlowStage::~FlowStage() {
 void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
   now_ = now;
   context_.now_ms = now.ms;
+  context_.unix_seconds = static_cast<int64_t>(now.unix_ns / 1'000'000'000);
   context_.table = policy != nullptr ? policy->table.get() : nullptr;
   context_.generation = policy != nullptr ? policy->generation : 0;
 }

@@ -35,7 +35,8 @@ struct FlowStageOptions {
   uint32_t core = 0;    ///< lcore id, for records.
   unsigned worker = 0;  ///< Index, from 0.
   bool pass_inbound_flows = false;
-  int socket = -1;  ///< NUMA node.
+  bool log_every_flow = false;  ///< Whatever the deciding rule's `log` says.
+  int socket = -1;              ///< NUMA node.
 };
 
 /// Stage 5: one worker's flows, and what happens to each packet of one. Everything here belongs to

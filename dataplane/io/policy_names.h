@@ -21,6 +21,8 @@ class PolicyNames {
     uint64_t revision = 0;  ///< 0: the generation is no longer known.
     std::string policy;
     std::string rule;  ///< Empty: no rule decided.
+    Tier tier{};
+    PolicyMode mode{};
   };
 
   void add(uint32_t generation, const PolicyTable& table);
@@ -29,7 +31,7 @@ class PolicyNames {
  private:
   struct Names {
     uint64_t revision = 0;
-    std::vector<std::pair<std::string, std::string>> rules;  // policy, rule
+    std::vector<Found> rules;
   };
 
   mutable std::mutex mutex_;

@@ -160,7 +160,7 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   Handoff handoff(1);
   const Clock clock;
   const std::atomic<bool> stop{false};
-  FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0]};
+  FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0], .log_every_flow = true};
   stage.limits.verify_checksums = options.verify_checksums;
   stage.limits.names = kFlows * NameStore::kMostBlocks;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},

@@ -1,5 +1,7 @@
 #include "policy/compile/clauses.h"
 
+#include <algorithm>
+
 namespace sallyport {
 namespace {
 
@@ -9,6 +11,20 @@ void add_protocols(Clause clause, std::vector<Clause>& out) {
     clause.protocol = &term;
     out.push_back(clause);
   }
+}
+
+bool has_cidrs(const RuleModel& rule) {
+  return !rule.destinations.cidrs.empty() ||
+         std::ranges::any_of(rule.sets, [](const DestinationSetModel* set) {
+           return !set->destinations.cidrs.empty();
+         });
+}
+
+bool has_names(const RuleModel& rule) {
+  return rule.destinations.has_names() ||
+         std::ranges::any_of(rule.sets, [](const DestinationSetModel* set) {
+           return set->destinations.has_names();
+         });
 }
 
 }  // namespace
@@ -21,11 +37,11 @@ ClauseList expand_clauses(std::span<const PolicyModel> policies) {
           .rule = static_cast<uint32_t>(out.rules.size()), .policy = &policies[i], .model = &rule};
       out.rules.push_back({i, &rule});
       if (rule.any_destination) add_protocols(clause, out.clauses);
-      if (!rule.cidrs.empty()) {
+      if (has_cidrs(rule)) {
         clause.destination = Clause::Destination::addresses;
         add_protocols(clause, out.clauses);
       }
-      if (!rule.names.empty()) {
+      if (has_names(rule)) {
         clause.destination = Clause::Destination::names;
         add_protocols(clause, out.clauses);
       }

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "policy/compile/model.h"
 #include "policy/yaml/document.h"
 
 namespace sallyport {
@@ -23,9 +24,11 @@ struct CompiledPolicy {
 std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(
     std::span<const std::filesystem::path> paths);
 
-/// Parses, validates and compiles. All errors of all files at once, ordered by file and line.
-/// Deterministic: the same sources give the same bytes. Control-side only: allocates, may take
-/// seconds for 100,000 names.
+/// Compiles what load_policies() gave. Deterministic: the same documents give the same bytes.
+/// Control-side only: allocates, may take seconds for 100,000 names.
+std::expected<CompiledPolicy, std::vector<Diagnostic>> compile_models(const PolicyModels& models);
+
+/// load_policies() and compile_models().
 std::expected<CompiledPolicy, std::vector<Diagnostic>> compile_policy(
     std::span<const SourceFile> sources);
 

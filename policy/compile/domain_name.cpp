@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "policy/compile/punycode.h"
+#include "policy/runtime/framed_name.h"
 #include "policy/runtime/host_name.h"
 
 namespace sallyport {
@@ -78,6 +79,14 @@ std::expected<DomainPattern, ValueError> parse_domain_pattern(std::string_view t
     return std::unexpected(from_fault(HostNameFault::too_long, text));
   }
   return pattern;
+}
+
+std::string literal_of(const DomainPattern& pattern) {
+  FramedName framed;
+  if (!framed.assign(pattern.name)) return "";
+  std::string out(framed.exact());
+  if (pattern.wildcard) out.back() = '.';  // In place of the end: more labels must follow.
+  return out;
 }
 
 }  // namespace sallyport

@@ -20,4 +20,7 @@ struct ValueError {
 /// @return the pattern, or E016 (bad name), E017 (an address) or E018 (misplaced '*').
 std::expected<DomainPattern, ValueError> parse_domain_pattern(std::string_view text);
 
+/// The Hyperscan literal that finds this pattern in a FramedName. `pattern.name` is canonical.
+std::string literal_of(const DomainPattern& pattern);
+
 }  // namespace sallyport

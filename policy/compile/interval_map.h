@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <vector>
 
-#include "policy/compile/set_pool.h"
+#include "policy/runtime/set_pool.h"
 
 namespace sallyport {
 
@@ -13,9 +14,20 @@ namespace sallyport {
 inline bool advance(uint16_t& port) {
   return ++port != 0;
 }
+inline bool advance(int64_t& unix_seconds) {
+  if (unix_seconds == std::numeric_limits<int64_t>::max()) return false;
+  ++unix_seconds;
+  return true;
+}
+
+/// The least key; others than numbers value-initialise to theirs.
+template <typename Key>
+constexpr Key least_key() {
+  return std::numeric_limits<Key>::is_specialized ? std::numeric_limits<Key>::min() : Key{};
+}
 
 /// Turns overlapping closed intervals, each with a clause, into disjoint ones with a set of clauses
-/// each. `Key` is ordered, value-initialises to its least value and has an advance().
+/// each. `Key` is ordered and has an advance().
 template <typename Key>
 class IntervalMap {
  public:
@@ -31,7 +43,7 @@ class IntervalMap {
 
   Lookup build(SetPool& pool) {
     std::ranges::sort(edges_, {}, &Edge::at);
-    Lookup out{{Key{}}, {pool.add({})}};
+    Lookup out{{least_key<Key>()}, {pool.add({})}};
     std::map<uint32_t, uint32_t> open;  // Clause to how many of its intervals are open.
     for (size_t i = 0; i < edges_.size() && !pool.full();) {
       const Key at = edges_[i].at;

@@ -11,7 +11,7 @@ namespace sallyport {
 
 /// Counts up with any change to image.fbs or to what its fields mean. Older and newer images are
 /// refused: an image is always recompiled from its sources, never migrated.
-inline constexpr uint32_t kImageFormat = 1;
+inline constexpr uint32_t kImageFormat = 2;
 
 /// Limits on what an image may hold, shared by the compiler and the loader.
 inline constexpr uint32_t kMaxRules = 1u << 20;

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <string_view>
 
 #include "policy/runtime/facts.h"
 #include "policy/runtime/host_name.h"
 #include "policy/runtime/image.h"
+#include "policy/runtime/rule.h"
 #include "policy/runtime/rule_name.h"
 #include "policy/runtime/verdict.h"
 
@@ -32,42 +34,62 @@ bool is_rule_name(std::string_view name) noexcept {
              name, [](char c) { return is_alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+namespace {
+
+/// The name of an enum's value, from a list in its order.
+template <size_t N, typename Enum>
+std::string_view name_in(const std::array<std::string_view, N>& names, Enum value) noexcept {
+  const auto index = static_cast<size_t>(value);
+  return index < N ? names[index] : "";
+}
+
+}  // namespace
+
 std::string_view to_string(AppProtocol app) noexcept {
-  switch (app) {
-    case AppProtocol::tls:
-      return "tls";
-    case AppProtocol::http:
-      return "http";
-    case AppProtocol::count_:
-      break;
-  }
-  return "";
+  constexpr std::array<std::string_view, 4> kNames{"tls", "quic", "http", "dns"};
+  static_assert(kNames.size() == static_cast<size_t>(AppProtocol::count_));
+  return name_in(kNames, app);
 }
 
 std::string_view to_string(Verdict verdict) noexcept {
-  switch (verdict) {
-    case Verdict::pending:
-      return "pending";
-    case Verdict::allow:
-      return "allow";
-    case Verdict::deny:
-      return "deny";
-  }
-  return "";
+  return name_in(std::array<std::string_view, 3>{"pending", "allow", "deny"}, verdict);
 }
 
 std::string_view to_string(Reason reason) noexcept {
-  switch (reason) {
-    case Reason::rule:
-      return "rule";
-    case Reason::default_deny:
-      return "default_deny";
-    case Reason::no_policy:
-      return "no_policy";
-    case Reason::scan_error:
-      return "scan_error";
-  }
-  return "";
+  constexpr std::array<std::string_view, 6> kNames{
+      "rule", "default_deny", "no_policy", "scan_error", "destination_binding", "budget_exceeded"};
+  return name_in(kNames, reason);
+}
+
+std::string_view to_string(FactBit fact) noexcept {
+  constexpr std::array<std::string_view, kFactBits> kNames{
+      "app", "name", "alpns", "ja4", "ech", "method", "path", "headers", "binding", "labels"};
+  return name_in(kNames, std::countr_zero(static_cast<unsigned>(fact)));
+}
+
+std::string_view to_string(Tier tier) noexcept {
+  return name_in(std::array<std::string_view, 3>{"Admin", "Application", "Baseline"}, tier);
+}
+std::string_view to_string(RuleAction action) noexcept {
+  return name_in(std::array<std::string_view, 3>{"Allow", "Deny", "Pass"}, action);
+}
+std::string_view to_string(PolicyMode mode) noexcept {
+  return name_in(std::array<std::string_view, 2>{"enforce", "audit"}, mode);
+}
+std::string_view to_string(OnDeny on_deny) noexcept {
+  return name_in(std::array<std::string_view, 2>{"reset", "drop"}, on_deny);
+}
+std::string_view to_string(LogLevel log) noexcept {
+  return name_in(std::array<std::string_view, 4>{"none", "denies", "decisions", "all"}, log);
+}
+std::string_view to_string(DestinationBinding binding) noexcept {
+  return name_in(std::array<std::string_view, 3>{"off", "audit", "enforce"}, binding);
+}
+std::string_view to_string(BudgetScope scope) noexcept {
+  return name_in(std::array<std::string_view, 3>{"subject", "source", "rule"}, scope);
+}
+std::string_view to_string(OnExceed on_exceed) noexcept {
+  return name_in(std::array<std::string_view, 2>{"deny", "audit"}, on_exceed);
 }
 
 std::string_view to_string(HostNameFault fault) noexcept {

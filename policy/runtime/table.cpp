@@ -10,8 +10,6 @@
 namespace sallyport {
 namespace {
 
-using Impl = PolicyTable::Impl;
-
 constexpr size_t kPayloadAlignment = 64;
 
 Refusal refusal_of(hs_error_t error) noexcept {
@@ -29,22 +27,22 @@ Refusal refusal_of(hs_error_t error) noexcept {
   }
 }
 
-Refusal copy_payload(std::span<const uint8_t> payload, Impl& impl) noexcept {
+Refusal copy_payload(std::span<const uint8_t> payload, TableCore& core) noexcept {
   const size_t bytes = (payload.size() + kPayloadAlignment) & ~(kPayloadAlignment - 1);
-  impl.payload.reset(static_cast<uint8_t*>(std::aligned_alloc(kPayloadAlignment, bytes)));
-  if (!impl.payload) return Refusal::no_memory;
-  if (!payload.empty()) std::memcpy(impl.payload.get(), payload.data(), payload.size());
+  core.payload.reset(static_cast<uint8_t*>(std::aligned_alloc(kPayloadAlignment, bytes)));
+  if (!core.payload) return Refusal::no_memory;
+  if (!payload.empty()) std::memcpy(core.payload.get(), payload.data(), payload.size());
   return Refusal::none;
 }
 
-Refusal verify_payload(size_t bytes, Impl& impl) {
+Refusal verify_payload(size_t bytes, TableCore& core) {
   flatbuffers::Verifier::Options options;
   options.max_depth = 8;
   options.max_tables = kMaxRules + 16;
-  flatbuffers::Verifier verifier(impl.payload.get(), bytes, options);
+  flatbuffers::Verifier verifier(core.payload.get(), bytes, options);
   if (!fb::VerifyImageBuffer(verifier)) return Refusal::bad_structure;
-  impl.image = fb::GetImage(impl.payload.get());
-  return check_content(*impl.image) ? Refusal::none : Refusal::bad_content;
+  core.image = fb::GetImage(core.payload.get());
+  return check_content(*core.image) ? Refusal::none : Refusal::bad_content;
 }
 
 template <typename T>
@@ -57,63 +55,138 @@ std::span<const T> span_of(const flatbuffers::Vector<const T*>& structs) {
   return {reinterpret_cast<const T*>(structs.Data()), structs.size()};
 }
 
-AddressLookup lookup_of(const fb::AddressMap& map) {
-  return {map.base(), span_of(*map.starts()), span_of(*map.sets())};
+std::vector<std::string_view> views_of(
+    const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>& strings) {
+  std::vector<std::string_view> out;
+  out.reserve(strings.size());
+  for (const auto* string : strings) out.push_back(string->string_view());
+  return out;
 }
 
-PortLookup lookup_of(const fb::PortMap& map) {
-  return {span_of(*map.starts()), span_of(*map.sets())};
+/// Both sides number these alike; image.fbs says so.
+template <typename To, typename From>
+To enum_of(From value) noexcept {
+  return static_cast<To>(value);
 }
 
-void bind_views(Impl& impl) {
-  const fb::Image& image = *impl.image;
-  impl.clause_rules = span_of(*image.clause_rules());
-  impl.sets = span_of(*image.sets());
-  impl.summaries = span_of(*image.summaries()).data();
-  impl.words = image.words()->data();
-  impl.source = lookup_of(*image.source());
-  impl.destination = lookup_of(*image.destination());
-  impl.tcp = lookup_of(*image.tcp());
-  impl.udp = lookup_of(*image.udp());
-  impl.app_sets = span_of(*image.app()->sets());
-  impl.literal_sets = span_of(*image.name()->literal_sets());
+RuleInfo rule_of(const fb::Image& image, const fb::Rule& rule) {
+  const fb::Policy& policy = *image.policies()->Get(rule.policy());
+  return {.policy = policy.name()->string_view(),
+          .name = rule.name()->string_view(),
+          .terms = {.action = enum_of<RuleAction>(rule.action()),
+                    .tier = enum_of<Tier>(policy.tier()),
+                    .mode = enum_of<PolicyMode>(policy.mode()),
+                    .on_deny = enum_of<OnDeny>(rule.on_deny()),
+                    .log = enum_of<LogLevel>(rule.log()),
+                    .binding = enum_of<DestinationBinding>(rule.binding()),
+                    .budget = {.bytes_out = rule.budget_bytes(),
+                               .window_seconds = rule.budget_window(),
+                               .scope = enum_of<BudgetScope>(rule.budget_scope()),
+                               .on_exceed = enum_of<OnExceed>(rule.on_exceed())}}};
 }
 
-Refusal load_database(unsigned workers, Impl& impl) {
-  if (hs_valid_platform() != HS_SUCCESS) return Refusal::foreign_cpu;
-  impl.scratch.resize(workers);
-  const auto* bytes = impl.image->name()->database();
+void bind_conditions(TableCore& core) {
+  const auto& conditions = *core.image->conditions();
+  for (uint32_t kind = 0; kind < kConditions; ++kind) {
+    const fb::Condition& condition = *conditions.Get(kind);
+    const SetView constrained = core.set(condition.constrained());
+    core.conditions[kind] = {.active = constrained.first() != constrained.end(),
+                             .base = condition.base(),
+                             .constrained = condition.constrained(),
+                             .sets = span_of(*condition.sets())};
+  }
+}
+
+void bind_views(TableCore& core) {
+  const fb::Image& image = *core.image;
+  core.clause_rules = span_of(*image.clause_rules());
+  core.tier_ends = span_of(*image.tier_ends());
+  core.sets = span_of(*image.sets());
+  core.summaries = span_of(*image.summaries()).data();
+  core.words = image.words()->data();
+  core.source = {span_of(*image.source()->starts()), span_of(*image.source()->sets())};
+  core.destination = {span_of(*image.destination()->starts()),
+                      span_of(*image.destination()->sets())};
+  core.tcp = {span_of(*image.tcp()->starts()), span_of(*image.tcp()->sets())};
+  core.udp = {span_of(*image.udp()->starts()), span_of(*image.udp()->sets())};
+  core.time = {span_of(*image.time()->starts()), span_of(*image.time()->sets())};
+  core.header_patterns = span_of(*image.header_patterns());
+  core.rules.reserve(image.rules()->size());
+  for (const fb::Rule* rule : *image.rules()) core.rules.push_back(rule_of(image, *rule));
+  core.alpns = views_of(*image.alpns());
+  core.ja4s = views_of(*image.ja4s());
+  core.methods = views_of(*image.methods());
+  core.header_names = views_of(*image.header_names());
+  bind_conditions(core);
+}
+
+Refusal load_database(const flatbuffers::Vector<uint8_t>* bytes, Database& out) {
   if (bytes == nullptr || bytes->size() == 0) return Refusal::none;
   hs_database_t* database = nullptr;
   const auto* data = reinterpret_cast<const char*>(bytes->data());
-  if (const auto error = hs_deserialize_database(data, bytes->size(), &database); error != 0) {
-    return refusal_of(error);
+  const hs_error_t error = hs_deserialize_database(data, bytes->size(), &database);
+  out.reset(database);
+  return refusal_of(error);
+}
+
+Refusal load_databases(TableCore& core) {
+  if (hs_valid_platform() != HS_SUCCESS) return Refusal::foreign_cpu;
+  const fb::Image& image = *core.image;
+  Refusal refusal = load_database(image.name_literals(), core.name_literals);
+  if (refusal == Refusal::none) refusal = load_database(image.name_regexes(), core.name_regexes);
+  if (refusal == Refusal::none) refusal = load_database(image.paths(), core.paths);
+  if (refusal == Refusal::none) refusal = load_database(image.headers(), core.headers);
+  return refusal;
+}
+
+/// Scratch that serves every database of the table.
+Refusal allocate_scratch(const TableCore& core, WorkerScratch& worker) {
+  hs_scratch_t* scratch = nullptr;
+  for (const Database* database :
+       {&core.name_literals, &core.name_regexes, &core.paths, &core.headers}) {
+    if (!*database) continue;
+    const hs_error_t error = hs_alloc_scratch(database->get(), &scratch);
+    if (error != HS_SUCCESS) {
+      hs_free_scratch(scratch);  // Grown in place: what an earlier database had.
+      return refusal_of(error);
+    }
   }
-  impl.database.reset(database);
-  hs_scratch_t* first = nullptr;
-  if (workers == 0) return Refusal::none;
-  if (const auto error = hs_alloc_scratch(database, &first); error != 0) return refusal_of(error);
-  impl.scratch[0].reset(first);
-  for (unsigned i = 1; i < workers; ++i) {
-    hs_scratch_t* clone = nullptr;
-    if (const auto error = hs_clone_scratch(first, &clone); error != 0) return refusal_of(error);
-    impl.scratch[i].reset(clone);
+  worker.hyperscan.reset(scratch);
+  return Refusal::none;
+}
+
+Refusal ready_workers(unsigned workers, TableCore& core) {
+  core.workers.resize(workers);
+  const auto clauses = static_cast<uint32_t>(core.clause_rules.size());
+  const size_t pattern_words = (core.header_patterns.size() + 63) / 64;
+  for (WorkerScratch& worker : core.workers) {
+    if (const Refusal refusal = allocate_scratch(core, worker); refusal != Refusal::none) {
+      return refusal;
+    }
+    worker.unions.resize(kConditions);
+    for (size_t kind = 0; kind < kConditions; ++kind) {
+      if (core.conditions[kind].active) worker.unions[kind] = ClauseUnion(clauses);
+    }
+    worker.header_values.resize(pattern_words);
+    worker.header_line.resize(pattern_words);
   }
   return Refusal::none;
 }
 
-std::expected<std::unique_ptr<Impl>, Refusal> load_impl(std::span<const uint8_t> image,
-                                                        unsigned workers) {
+std::expected<std::shared_ptr<TableCore>, Refusal> load_core(std::span<const uint8_t> image,
+                                                             unsigned workers) {
   const auto opened = open_image(image);
   if (!opened) return std::unexpected(opened.error());
-  auto impl = std::make_unique<Impl>();
-  impl->revision = opened->revision;
-  Refusal refusal = copy_payload(opened->payload, *impl);
-  if (refusal == Refusal::none) refusal = verify_payload(opened->payload.size(), *impl);
-  if (refusal == Refusal::none) refusal = load_database(workers, *impl);
+  auto core = std::make_shared<TableCore>();
+  core->revision = opened->revision;
+  Refusal refusal = copy_payload(opened->payload, *core);
+  if (refusal == Refusal::none) refusal = verify_payload(opened->payload.size(), *core);
+  if (refusal == Refusal::none) refusal = load_databases(*core);
   if (refusal != Refusal::none) return std::unexpected(refusal);
-  bind_views(*impl);
-  return impl;
+  bind_views(*core);
+  refusal = ready_workers(workers, *core);
+  if (refusal != Refusal::none) return std::unexpected(refusal);
+  return core;
 }
 
 }  // namespace
@@ -121,9 +194,22 @@ std::expected<std::unique_ptr<Impl>, Refusal> load_impl(std::span<const uint8_t>
 std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::load(
     std::span<const uint8_t> image, unsigned workers) {
   try {
-    auto impl = load_impl(image, workers);
-    if (!impl) return std::unexpected(impl.error());
-    return std::unique_ptr<PolicyTable>(new PolicyTable(std::move(*impl)));
+    auto core = load_core(image, workers);
+    if (!core) return std::unexpected(core.error());
+    return std::unique_ptr<PolicyTable>(
+        new PolicyTable(std::make_unique<Impl>(std::move(*core), nullptr)));
+  } catch (const std::bad_alloc&) {
+    return std::unexpected(Refusal::no_memory);
+  }
+}
+
+std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::with_identities(
+    std::span<const Identity> identities) const {
+  try {
+    auto binding = std::make_unique<IdentityBinding>(*impl_->core, identities);
+    if (!binding->ok()) return std::unexpected(Refusal::too_large);
+    return std::unique_ptr<PolicyTable>(
+        new PolicyTable(std::make_unique<Impl>(impl_->core, std::move(binding))));
   } catch (const std::bad_alloc&) {
     return std::unexpected(Refusal::no_memory);
   }
@@ -133,17 +219,18 @@ PolicyTable::PolicyTable(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(
 PolicyTable::~PolicyTable() = default;
 
 uint64_t PolicyTable::revision() const noexcept {
-  return impl_->revision;
+  return impl_->core->revision;
 }
 uint32_t PolicyTable::rule_count() const noexcept {
-  return impl_->image->rules()->size();
+  return static_cast<uint32_t>(impl_->core->rules.size());
 }
 
 RuleInfo PolicyTable::rule(uint32_t index) const noexcept {
-  if (index >= rule_count()) return {};
-  const fb::Rule& rule = *impl_->image->rules()->Get(index);
-  return {impl_->image->policies()->Get(rule.policy())->string_view(), rule.name()->string_view(),
-          rule.action() == fb::Action::allow ? Verdict::allow : Verdict::deny};
+  return index < rule_count() ? impl_->core->rules[index] : RuleInfo{};
+}
+
+std::span<const std::string_view> PolicyTable::header_names() const noexcept {
+  return impl_->core->header_names;
 }
 
 }  // namespace sallyport

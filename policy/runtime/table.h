@@ -7,16 +7,18 @@
 #include <string_view>
 
 #include "policy/runtime/facts.h"
+#include "policy/runtime/identity.h"
 #include "policy/runtime/image.h"
+#include "policy/runtime/rule.h"
 #include "policy/runtime/verdict.h"
 
 namespace sallyport {
 
-/// What a rule is called, for logs and explanations. Borrows from the table.
+/// What a rule is called and does. Borrows from the table.
 struct RuleInfo {
   std::string_view policy;  ///< metadata.name of its document.
   std::string_view name;    ///< egress[].name.
-  Verdict action = Verdict::deny;
+  RuleTerms terms;
 };
 
 /// One immutable compiled policy. Loaded and freed on a control thread, read by all workers.
@@ -27,6 +29,11 @@ class PolicyTable {
   /// Allocates; never call it from a worker.
   static std::expected<std::unique_ptr<PolicyTable>, Refusal> load(std::span<const uint8_t> image,
                                                                    unsigned workers);
+  /// The same policy, with labels of source addresses from `identities` in place of any it had.
+  /// Shares all else with this table, scratch space too: a worker may go on with either, but with
+  /// only one at a time. An address given twice has the labels of its last mention.
+  std::expected<std::unique_ptr<PolicyTable>, Refusal> with_identities(
+      std::span<const Identity> identities) const;
   ~PolicyTable();
   PolicyTable(const PolicyTable&) = delete;
   PolicyTable& operator=(const PolicyTable&) = delete;
@@ -35,6 +42,8 @@ class PolicyTable {
   uint32_t rule_count() const noexcept;
   /// `index` below rule_count(); anything else gives an empty RuleInfo.
   RuleInfo rule(uint32_t index) const noexcept;
+  /// Names of the header fields that any rule asks for, sorted: what FlowFacts.headers must hold.
+  std::span<const std::string_view> header_names() const noexcept;
 
   struct Impl;
   const Impl& impl() const noexcept { return *impl_; }

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "policy/runtime/image_codec.h"
 #include "policy/runtime/rule_name.h"
@@ -17,26 +19,33 @@ class ContentCheck {
         sets_(image.sets()->size()) {}
 
   bool ok() const noexcept {
-    return rules_ok() && clauses_ok() && summaries_ok() && sets_ok() && map_ok(*image_.source()) &&
-           map_ok(*image_.destination()) && ports_ok(*image_.tcp()) && ports_ok(*image_.udp()) &&
-           app_ok() && name_ok() && image_.l4_base() < sets_ && image_.allow() < sets_;
+    return policies_ok() && rules_ok() && clauses_ok() && tiers_ok() && summaries_ok() &&
+           sets_ok() && single_sets_ok() && addresses_ok(*image_.source()) &&
+           addresses_ok(*image_.destination()) && ports_ok(*image_.tcp()) &&
+           ports_ok(*image_.udp()) && times_ok(*image_.time()) && conditions_ok() && values_ok() &&
+           patterns_ok();
   }
 
  private:
-  bool rules_ok() const noexcept {
+  bool policies_ok() const noexcept {
     const auto& policies = *image_.policies();
+    return policies.size() <= kMaxRules &&
+           std::ranges::all_of(policies, [](const fb::Policy* policy) {
+             return is_policy_name(policy->name()->string_view()) &&
+                    policy->tier() <= fb::Tier::MAX && policy->mode() <= fb::Mode::MAX;
+           });
+  }
+
+  bool rules_ok() const noexcept {
     const auto& rules = *image_.rules();
-    if (rules.size() > kMaxRules || policies.size() > kMaxRules) return false;
-    for (const auto* policy : policies) {
-      if (!is_policy_name(policy->string_view())) return false;
-    }
-    for (const auto* rule : rules) {
-      if (rule->policy() >= policies.size() || !is_rule_name(rule->name()->string_view()) ||
-          rule->action() > fb::Action::MAX) {
-        return false;
-      }
-    }
-    return true;
+    return rules.size() <= kMaxRules && std::ranges::all_of(rules, [this](const fb::Rule* rule) {
+             return rule->policy() < image_.policies()->size() &&
+                    is_rule_name(rule->name()->string_view()) &&
+                    rule->action() <= fb::Action::MAX && rule->on_deny() <= fb::OnDeny::MAX &&
+                    rule->log() <= fb::LogLevel::MAX && rule->binding() <= fb::Binding::MAX &&
+                    rule->budget_scope() <= fb::BudgetScope::MAX &&
+                    rule->on_exceed() <= fb::OnExceed::MAX;
+           });
   }
 
   bool clauses_ok() const noexcept {
@@ -47,6 +56,12 @@ class ContentCheck {
       previous = rule;
     }
     return true;
+  }
+
+  bool tiers_ok() const noexcept {
+    const auto& ends = *image_.tier_ends();
+    return ends.size() == static_cast<size_t>(Tier::count_) && std::ranges::is_sorted(ends) &&
+           ends.Get(ends.size() - 1) == clauses_;
   }
 
   bool summaries_ok() const noexcept {
@@ -87,7 +102,13 @@ class ContentCheck {
     return true;
   }
 
-  bool map_ok(const fb::AddressMap& map) const noexcept {
+  bool single_sets_ok() const noexcept {
+    return image_.passing() < sets_ && image_.passing_unbound() < sets_ &&
+           image_.pass_on() < sets_ && image_.bound() < sets_ && image_.l4_base() < sets_ &&
+           image_.icmp() < sets_;
+  }
+
+  bool addresses_ok(const fb::AddressMap& map) const noexcept {
     const auto& starts = *map.starts();
     if (map.base() >= sets_ || starts.size() == 0 || starts.size() != map.sets()->size()) {
       return false;
@@ -101,29 +122,90 @@ class ContentCheck {
     return indices_ok(*map.sets());
   }
 
-  bool ports_ok(const fb::PortMap& map) const noexcept {
-    const auto& starts = *map.starts();
-    if (starts.size() == 0 || starts.size() != map.sets()->size() || starts.Get(0) != 0) {
+  template <typename Key>
+  bool intervals_ok(const flatbuffers::Vector<Key>& starts,
+                    const flatbuffers::Vector<uint32_t>& sets) const noexcept {
+    if (starts.size() == 0 || starts.size() != sets.size() ||
+        starts.Get(0) != std::numeric_limits<Key>::min()) {
       return false;
     }
     for (uint32_t i = 1; i < starts.size(); ++i) {
       if (starts.Get(i - 1) >= starts.Get(i)) return false;
     }
-    return indices_ok(*map.sets());
+    return indices_ok(sets);
+  }
+  bool ports_ok(const fb::PortMap& map) const noexcept {
+    return intervals_ok(*map.starts(), *map.sets());
+  }
+  bool times_ok(const fb::TimeMap& map) const noexcept {
+    return map.base() < sets_ && intervals_ok(*map.starts(), *map.sets());
   }
 
-  bool app_ok() const noexcept {
-    const fb::AppMap& app = *image_.app();
-    return app.base() < sets_ && app.constrained() < sets_ &&
-           app.sets()->size() == static_cast<size_t>(AppProtocol::count_) &&
-           indices_ok(*app.sets());
+  /// Each condition has as many sets as there are values or patterns to index them by.
+  bool conditions_ok() const noexcept {
+    const auto& conditions = *image_.conditions();
+    if (conditions.size() != kConditions) return false;
+    for (uint32_t kind = 0; kind < kConditions; ++kind) {
+      const fb::Condition& condition = *conditions.Get(kind);
+      if (condition.base() >= sets_ || condition.constrained() >= sets_ ||
+          !indices_ok(*condition.sets()) || !size_ok(kind, condition.sets()->size())) {
+        return false;
+      }
+    }
+    return true;
   }
 
-  bool name_ok() const noexcept {
-    const fb::NameMap& name = *image_.name();
-    const bool has_database = name.database() != nullptr && name.database()->size() > 0;
-    return name.base() < sets_ && name.constrained() < sets_ && indices_ok(*name.literal_sets()) &&
-           has_database == (name.literal_sets()->size() > 0);
+  bool size_ok(uint32_t kind, uint32_t sets) const noexcept {
+    switch (kind) {
+      case kLabelsCondition:
+        return sets == image_.selectors()->size();
+      case kAppCondition:
+        return sets == static_cast<uint32_t>(AppProtocol::count_);
+      case kNameCondition:
+        return sets >= image_.name_literal_count();
+      case kAlpnsCondition:
+        return sets == 2 * uint64_t{image_.alpns()->size()};
+      case kJa4Condition:
+        return sets == image_.ja4s()->size();
+      case kEchCondition:
+        return sets == kEchSets;
+      case kMethodCondition:
+        return sets == image_.methods()->size();
+      case kPathCondition:
+        return true;
+      default:
+        return sets == image_.header_patterns()->size();
+    }
+  }
+
+  /// Values are found by binary search.
+  bool values_ok() const noexcept {
+    return sorted(*image_.alpns()) && sorted(*image_.ja4s()) && sorted(*image_.methods()) &&
+           sorted(*image_.header_names());
+  }
+  static bool sorted(
+      const flatbuffers::Vector<flatbuffers::Offset<flatbuffers::String>>& values) noexcept {
+    for (uint32_t i = 1; i < values.size(); ++i) {
+      if (values.Get(i - 1)->string_view() >= values.Get(i)->string_view()) return false;
+    }
+    return true;
+  }
+
+  /// A database where there is something to find, and none elsewhere.
+  bool patterns_ok() const noexcept {
+    const auto& conditions = *image_.conditions();
+    const uint32_t literals = image_.name_literal_count();
+    const uint32_t names = conditions.Get(kNameCondition)->sets()->size();
+    return has(image_.name_literals()) == (literals > 0) &&
+           has(image_.name_regexes()) == (names > literals) &&
+           has(image_.paths()) == (conditions.Get(kPathCondition)->sets()->size() > 0) &&
+           has(image_.headers()) == (image_.header_patterns()->size() > 0) &&
+           std::ranges::all_of(*image_.header_patterns(), [this](uint32_t name) {
+             return name < image_.header_names()->size();
+           });
+  }
+  static bool has(const flatbuffers::Vector<uint8_t>* database) noexcept {
+    return database != nullptr && database->size() > 0;
   }
 
   const fb::Image& image_;
@@ -140,6 +222,7 @@ bool is_aligned(const void* data) noexcept {
 /// The Verifier checks only the alignment of a vector's length, not of its elements.
 bool aligned(const fb::Image& image) noexcept {
   return is_aligned(image.words()->data()) && is_aligned(image.summaries()->Data()) &&
+         is_aligned(image.time()->starts()->data()) &&
          is_aligned(image.source()->starts()->Data()) &&
          is_aligned(image.destination()->starts()->Data());
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <span>
 #include <string>
@@ -13,15 +14,18 @@ namespace sallyport {
 /// One finding about a text that a user wrote. Lines and columns count from 1; line 0 means the
 /// whole file.
 struct Diagnostic {
+  enum class Severity : uint8_t { error, warning };
+
   std::string file;
   unsigned line = 0;
   unsigned column = 0;
   std::string code;     ///< Stable: "E004". Listed in docs/policy.md.
   std::string message;  ///< What is wrong.
   std::string hint;     ///< What to do; may be empty.
+  Severity severity = Severity::error;
 };
 
-/// "file:line:column: error[E004]: message (hint)".
+/// "file:line:column: error[E004]: message (hint)", or "warning[W001]".
 std::string to_string(const Diagnostic& diagnostic);
 
 struct SourceFile {
@@ -69,6 +73,7 @@ class Report {
   void error(const YamlNode& where, std::string code, std::string message, std::string hint = "");
   void error(unsigned line, unsigned column, std::string code, std::string message,
              std::string hint = "");
+  const std::string& file() const noexcept { return file_; }
   bool ok() const noexcept { return diagnostics_.empty(); }
   std::vector<Diagnostic> take() { return std::move(diagnostics_); }
 

@@ -29,7 +29,8 @@ std::string to_string(const Diagnostic& diagnostic) {
   if (diagnostic.line != 0) {
     out += ":" + std::to_string(diagnostic.line) + ":" + std::to_string(diagnostic.column);
   }
-  out += ": error[" + diagnostic.code + "]: " + diagnostic.message;
+  out += diagnostic.severity == Diagnostic::Severity::warning ? ": warning[" : ": error[";
+  out += diagnostic.code + "]: " + diagnostic.message;
   if (!diagnostic.hint.empty()) out += " (" + diagnostic.hint + ")";
   return out;
 }

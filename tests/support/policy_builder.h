@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,8 +20,9 @@ std::unique_ptr<PolicyTable> load_table(const std::vector<SourceFile>& sources,
 std::unique_ptr<PolicyTable> load_table(const std::string& text);
 
 /// The facts of a flow written as text: "src=10.0.0.1 dst=203.0.113.9 tcp/443 app=tls
-/// name=pypi.org". Defaults: src 10.1.2.3, dst 198.51.100.1, tcp/443, app and name unknown; "app=-"
-/// and "name=-" are absent. Keeps the name, so the facts live as long as this does.
+/// name=pypi.org alpn=h2,h3 ja4=… ech=yes method=GET path=/a header.accept=x binding=bound
+/// budget=spent time=1000". Defaults: src 10.1.2.3, dst 198.51.100.1, tcp/443, time 0, all else
+/// unknown; "-" as a value is absent. Keeps the texts, so the facts live as long as this does.
 class Flow {
  public:
   Flow(std::string_view text);  // NOLINT(google-explicit-constructor): tables read better.
@@ -32,8 +34,11 @@ class Flow {
 
  private:
   void set(std::string_view word);
+  bool set_application(std::string_view key, std::string_view value);
 
-  std::string name_;
+  std::deque<std::string> texts_;  ///< What the facts point to.
+  std::vector<std::string_view> alpns_;
+  std::vector<HttpHeader> headers_;
   FlowFacts facts_;
 };
 

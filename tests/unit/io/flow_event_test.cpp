@@ -62,7 +62,7 @@ TEST_CASE("the record of a flow's end", "[event]") {
              "bytes_toclient": 2000, "start": "2023-11-14T22:13:20.000001+0000",
              "end": "2023-11-14T22:14:21.020030+0000", "age": 61, "state": "denied",
              "reason": "reset"},
-    "verdict": {"action": "deny"}, "policy": {"mode": "enforce", "reason": "default_deny"},
+    "verdict": {"action": "deny"}, "policy": {"mode": "enforce", "would_deny": false, "reason": "default_deny"},
     "core": 3, "schema": 1})"));
 }
 

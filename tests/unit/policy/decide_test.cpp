@@ -204,7 +204,8 @@ TEST_CASE("a name that no inspector may pass is denied as a fault") {
                                       "x.b.org\x02x"sv, "a\x80.b.org"sv, "a\xff.b.org"sv,
                                       "a b.org"sv, std::string_view(long_name)}) {
     facts.name = name;
-    CHECK(decide(*table, facts, 0) == Decision{Verdict::deny, Reason::scan_error, 0, kNoRule});
+    CHECK(decide(*table, facts, 0) ==
+          Decision{.verdict = Verdict::deny, .reason = Reason::scan_error});
   }
   facts.name = "a.org";
   CHECK(decide(*table, facts, 0).verdict == Verdict::allow);
@@ -241,7 +242,7 @@ TEST_CASE("rules are named from the table") {
   REQUIRE(table->rule_count() == 1);
   CHECK(table->rule(0).policy == "doc");
   CHECK(table->rule(0).name == "r");
-  CHECK(table->rule(0).action == Verdict::allow);
+  CHECK(table->rule(0).terms.action == RuleAction::allow);
   CHECK(table->rule(1).name.empty());
   CHECK(table->rule(kNoRule).policy.empty());
   CHECK(table->revision() != 0);

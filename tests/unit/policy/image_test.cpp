@@ -158,16 +158,16 @@ TEST_CASE("each value that decide() follows blindly is checked when loading") {
         "bad_content");
   CHECK(load_with(parsed.udp()->starts()->data(), uint16_t{1}) == "bad_content");
   CHECK(load_with(parsed.udp()->starts()->data() + 1, uint16_t{0}) == "bad_content");
-  CHECK(load_with(parsed.app()->sets()->data(), set_count) == "bad_content");
-  CHECK(load_with(parsed.name()->literal_sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.conditions()->Get(1)->sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.conditions()->Get(2)->sets()->data(), set_count) == "bad_content");
   CHECK(load_with(parsed.rules()->Get(0)->name()->data(), '\n') == "bad_content");
-  CHECK(load_with(parsed.policies()->Get(0)->data(), 'P') == "bad_content");
+  CHECK(load_with(parsed.policies()->Get(0)->name()->data(), 'P') == "bad_content");
 }
 
 TEST_CASE("a database for another CPU or Hyperscan version is refused as such") {
   const Bytes image = sample_image();
   const auto* parsed = fb::GetImage(image.data() + ImageHeader::kBytes);
-  const auto* database = parsed->name()->database();
+  const auto* database = parsed->name_literals();
   const auto offset = static_cast<size_t>(database->data() - image.data());
   // Serialized header: u32 magic, u32 version, u32 length, u64 platform, u32 crc.
   Bytes other_version = image;

@@ -85,6 +85,96 @@ TEST_CASE("what the language accepts") {
             .empty());
 }
 
+TEST_CASE("the whole language in one policy") {
+  const auto models = load_policies(std::vector{SourceFile{"p.yaml", R"(
+apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata:
+  name: hf-pull
+  labels: {owner: ml-infra}
+spec:
+  tier: Application
+  priority: 7
+  mode: audit
+  subject:
+    cidrs: [10.1.0.0/16, "fd00:1::/64"]
+    labels: {job: train}
+  egress:
+    - name: hub
+      action: Allow
+      to:
+        domainNames: ["huggingface.co", "*.hf.co"]
+        domainRegexes: ['^cdn-[a-z0-9]+\.example\.net$']
+        cidrs: [203.0.113.0/24]
+        sets: [package-mirrors]
+      protocols:
+        - tls:  {ports: [443], alpns: [h2, http/1.1], ja4s: [], ech: deny}
+        - quic: {ports: [443]}
+        - http: {ports: [80, "8000-8099"], methods: [GET, HEAD], paths: ["/models/**"], headers: {User-Agent: "pip/*"}}
+        - dns:  {ports: [53]}
+        - tcp:  {ports: [22]}
+        - udp:  {ports: [123]}
+        - icmp: {}
+      destinationBinding: enforce
+      budget: {bytesOut: 20GiB, window: 24h, scope: source, onExceed: audit}
+      notBefore: 2026-12-01T00:00:00Z
+      expiresAt: 2026-12-02T00:00:00+02:00
+      onDeny: drop
+      log: all
+---
+apiVersion: sallyport/v1
+kind: DestinationSet
+metadata: {name: package-mirrors}
+spec: {domainNames: [pypi.org, "*.pythonhosted.org"], cidrs: []}
+)"}});
+  REQUIRE(models);
+  const PolicyModel& policy = models->policies.at(0);
+  CHECK(policy.tier == Tier::application);
+  CHECK(policy.priority == 7);
+  CHECK(policy.metadata_labels == Labels{{"owner", "ml-infra"}});
+  CHECK(policy.subject_labels == Labels{{"job", "train"}});
+  CHECK(policy.subjects.size() == 2);
+  const RuleModel& rule = policy.rules.at(0);
+  CHECK(rule.place.line == 15);
+  CHECK(rule.terms == RuleTerms{.action = RuleAction::allow,
+                                .tier = Tier::application,
+                                .mode = PolicyMode::audit,
+                                .on_deny = OnDeny::drop,
+                                .log = LogLevel::all,
+                                .binding = DestinationBinding::enforce,
+                                .budget = {.bytes_out = uint64_t{20} << 30,
+                                           .window_seconds = 86400,
+                                           .scope = BudgetScope::source,
+                                           .on_exceed = OnExceed::audit}});
+  CHECK(rule.not_before == 1'796'083'200);
+  CHECK(rule.expires_at == rule.not_before + 22 * 3600);
+  CHECK(rule.destinations.names ==
+        std::vector<DomainPattern>{{"huggingface.co", false}, {"hf.co", true}});
+  CHECK(rule.destinations.regexes.at(0).place.line == 19);
+  CHECK(rule.sets.at(0)->destinations.names.size() == 2);
+  REQUIRE(rule.protocols.size() == 7);
+  CHECK(rule.protocols[0].alpns == std::vector<std::string>{"h2", "http/1.1"});
+  CHECK(rule.protocols[0].ech == EchMatch::without);
+  CHECK(rule.protocols[2].ports == std::vector<PortRange>{{80, 80}, {8000, 8099}});
+  CHECK(rule.protocols[2].methods == std::vector<std::string>{"GET", "HEAD"});
+  CHECK(rule.protocols[2].headers == std::vector<HeaderMatch>{{"user-agent", "pip/*"}});
+}
+
+TEST_CASE("policies are tried by tier, priority and name") {
+  const auto policy = [](std::string_view name, std::string_view keys) {
+    return policy_text(std::string(keys) + "  egress: [{name: r, action: Deny}]\n", name) + "---\n";
+  };
+  const auto models = load_policies(std::vector{
+      SourceFile{"p.yaml", policy("f", "  tier: Baseline\n  priority: 0\n") + policy("e", "") +
+                               policy("d", "  priority: 100\n") + policy("c", "  priority: 20\n") +
+                               policy("b", "  tier: Admin\n  priority: 1000000\n") +
+                               policy("a", "  tier: Application\n  priority: 101\n")}});
+  REQUIRE(models);
+  std::string order;
+  for (const PolicyModel& one : models->policies) order += one.name;
+  CHECK(order == "bcdeaf");
+}
+
 TEST_CASE("YAML that is refused") {
   check_documents({
       {"a: [1", "1:1 E001"},
@@ -112,13 +202,22 @@ TEST_CASE("documents that are refused") {
       {"{}\n", "1:1 E009, 1:1 E009, 1:1 E009, 1:1 E009"},
       {"apiVersion: v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec: {egress: [{name: r, action: "
        "Deny}]}\n",
-       "1:13 E011", "write 'sallyport/v1'"},
-      {"apiVersion: sallyport/v1\nkind: NetworkPolicy\n", "2:7 E011", "write 'EgressPolicy'"},
-      {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\n", "2:7 E012",
-       "list the names and cidrs in the rule"},
-      {"apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: My-Policy, labels: {a: b}}\n"
+       "1:13 E011", "one of sallyport/v1"},
+      {"apiVersion: sallyport/v1\nkind: NetworkPolicy\n", "2:7 E011",
+       "one of EgressPolicy, DestinationSet"},
+      {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\n", "1:1 E009"},
+      {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\nspec: {cidrs: []}\n",
+       "4:7 E015"},
+      {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\n"
+       "spec: {cidrs: [x], names: [a.b]}\n",
+       "4:16 E019, 4:20 E008", "write it like 203.0.113.0/24 or \"2001:db8::/32\""},
+      {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\n"
+       "spec: {cidrs: [10.0.0.0/8]}\n",
+       "0:0 E024"},
+      {"apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: My-Policy, labels: {a: "
+       "[b]}}\n"
        "spec: {egress: [{name: r, action: Deny}]}\n",
-       "3:18 E013, 3:29 E012", "write 'my-policy'"},
+       "3:18 E013, 3:41 E010", "write 'my-policy'"},
       {"apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: a.b}\nspec: {egres: "
        "[]}\nextra: 1\n",
        "3:18 E013, 4:7 E009, 4:8 E008, 5:1 E008",
@@ -126,8 +225,8 @@ TEST_CASE("documents that are refused") {
       {"apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata:\nspec:\n", "3:1 E010, 4:1 E010"},
   });
   CHECK(places(diagnose(policy_text(
-            "  tier: Admin\n  priority: 1\n  mode: audit\n  subject: {labels: {a: b}}\n"
-            "  egress: []\n"))) == "5:3 E012, 6:3 E012, 7:3 E012, 8:13 E012, 9:11 E015");
+            "  tier: admin\n  priority: 01\n  mode: off\n  subject: {labels: {}}\n"
+            "  egress: []\n"))) == "5:9 E011, 6:13 E033, 7:9 E011, 8:21 E015, 9:11 E015");
   CHECK(places(diagnose(policy_text("  subject: {cidrs: []}\n  egress: {a: b}\n"))) ==
         "5:20 E015, 6:11 E010");
 }
@@ -137,31 +236,52 @@ TEST_CASE("rules that are refused") {
       {"      action: Deny\n", "8:7 E002", "first on line 7"},
       {"      to: {}\n", "8:11 E015", "leave it out to match any destination"},
       {"      to:\n", "8:7 E010"},
-      {"      to: {domainNames: []}\n", "8:25 E015", "leave it out, or list something"},
-      {"      to: {cidrs: []}\n", "8:19 E015", "leave it out, or list something"},
+      {"      to: {domainNames: []}\n", "8:11 E015", "leave it out to match any destination"},
+      {"      to: {cidrs: [], domainNames: []}\n", "8:11 E015",
+       "leave it out to match any destination"},
       {"      to: {domainNames: a.b}\n", "8:25 E010"},
       {"      to: {domainNames: [[a.b]]}\n", "8:26 E010"},
       {"      to: {domainName: [a.b]}\n", "8:12 E008", "did you mean 'domainNames'?"},
-      {"      to: {domainRegexes: [a], sets: [b]}\n", "8:12 E012, 8:32 E012"},
+      {"      to: {domainRegexes: [a], sets: [b]}\n", "8:39 E028"},
+      {"      to: {domainRegexes: [\"a)|(b\", \"(?=a)b\", \"\"]}\n",
+       "8:28 E029, 8:37 E029, 8:47 E029", "PCRE syntax without look-around and back-references"},
       {"      protocols: []\n", "8:18 E015", "leave it out, or list something"},
       {"      protocols: [tls]\n", "8:19 E023", "write '- tls: {ports: [443]}' or '- tls: {}'"},
       {"      protocols:\n        - {tls: {}, tcp: {}}\n", "9:11 E023",
        "write '- tls: {ports: [443]}' or '- tls: {}'"},
       {"      protocols: [tsl: {}]\n", "8:19 E008", "did you mean 'tls'?"},
-      {"      protocols: [quic: {}, dns: {}, icmp: {}]\n", "8:19 E012, 8:29 E012, 8:38 E012"},
-      {"      protocols: [tls: {alpns: [h2], ja4s: [], ech: deny}]\n",
-       "8:25 E012, 8:38 E012, 8:48 E012"},
-      {"      protocols: [http: {methods: [GET], paths: [], headers: {}}]\n",
-       "8:26 E012, 8:42 E012, 8:53 E012"},
+      {"      protocols: [icmp: {ports: [1]}]\n", "8:26 E008"},
+      {"      protocols: [tcp: {alpns: [h2]}, dns: {methods: [GET]}]\n", "8:25 E008, 8:45 E008"},
+      {"      protocols: [tls: {alpns: [], ja4s: [x], ech: never}]\n",
+       "8:32 E015, 8:43 E031, 8:52 E011", "leave it out, or list something"},
+      {"      protocols: [http: {methods: [get, \"G T\"], paths: [a, \"/a?b\", \"/***\"]}]\n",
+       "8:36 E031, 8:41 E031, 8:57 E030, 8:60 E030, 8:68 E030", "write GET"},
+      {"      protocols: [http: {headers: {}}]\n", "8:35 E015", "leave it out, or list something"},
+      {"      protocols: [http: {headers: {A: x, a: y, \"b c\": z}}]\n", "8:35 E031, 8:35 E002"},
+      {"      protocols: [http: {headers: {a: 1, b: 2, c: 3, d: 4, e: 5}}]\n", "8:35 E035",
+       "write the rest as a Deny rule in front"},
       {"      protocols: [tls: {ports: []}]\n", "8:32 E015", "leave it out, or list something"},
-      {"      destinationBinding: off\n      budget: {}\n      notBefore: x\n      expiresAt: x\n"
-       "      onDeny: drop\n      log: all\n",
-       "8:7 E012, 9:7 E012, 10:7 E012, 11:7 E012, 12:7 E012, 13:7 E012"},
+      {"      destinationBinding: on\n      budget: {}\n      notBefore: x\n      expiresAt: x\n"
+       "      onDeny: rst\n      log: every\n",
+       "8:27 E011, 9:15 E009, 9:15 E009, 10:18 E032, 11:18 E032, 12:15 E011, 13:12 E011",
+       "one of off, audit, enforce"},
+      {"      budget: {bytesOut: 1.5GiB, window: 367d, scope: node, onExceed: drop}\n",
+       "8:26 E033, 8:42 E033, 8:55 E011, 8:71 E011",
+       "a whole number of bytes, KB, MB, GB, TB, KiB, MiB, GiB or TiB, like 20GiB"},
+      {"      notBefore: 2026-12-01T00:00:00Z\n      expiresAt: 2026-12-01T01:00:00+01:00\n",
+       "9:18 E032", "the rule would never match"},
+      {"      expiresAt: 2026-02-29T00:00:00Z\n", "8:18 E032",
+       "write it as in RFC 3339, like 2026-12-01T00:00:00Z"},
   });
+  CHECK(places(diagnose(
+            policy_text("  egress: [{name: r, action: Deny, destinationBinding: audit,\n"
+                        "    budget: {bytesOut: 1, window: 1s}}]\n"))) == "5:56 E034, 6:13 E034");
+  CHECK(places(diagnose(policy_text("  tier: Baseline\n  egress: [{name: r, action: Pass}]\n"))) ==
+        "6:30 E027");
   CHECK(places(diagnose(
             policy_text("  egress:\n    - {name: r, action: Pass}\n    - {name: r, action: allow}\n"
                         "    - {name: a b, action: Deny}\n    - {}\n    - x\n"))) ==
-        "6:25 E012, 7:14 E014, 7:25 E011, 8:14 E013, 9:7 E009, 9:7 E009, 10:7 E010");
+        "7:14 E014, 7:25 E011, 8:14 E013, 9:7 E009, 9:7 E009, 10:7 E010");
   const std::string longest(63, 'a');
   CHECK(
       places(diagnose(policy_text("  egress: [{name: " + longest + ", action: Deny}]\n"))).empty());
@@ -228,7 +348,7 @@ TEST_CASE("all errors of all files at once, by file and line") {
   });
   REQUIRE(found.size() == 4);
   CHECK(to_string(found[0]) ==
-        "a.yaml:3:18: error[E014]: policy 'same' is defined twice (first at b.yaml:3:18)");
+        "a.yaml:3:18: error[E014]: EgressPolicy 'same' is defined twice (first at b.yaml:3:18)");
   CHECK(
       to_string(found[1]) ==
       "a.yaml:5:41: error[E015]: 'to' is empty and would match nothing (leave it out to match any "

@@ -1,4 +1,4 @@
-#include "policy/compile/set_pool.h"
+#include "policy/runtime/set_pool.h"
 
 #include <bit>
 

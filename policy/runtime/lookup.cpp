@@ -1,0 +1,283 @@
+#include "policy/runtime/framed_name.h"
+#include "policy/runtime/table_impl.h"
+
+namespace sallyport {
+namespace {
+
+/// Collects what one scan finds. Hyperscan calls back for each pattern once.
+class Scan {
+ public:
+  virtual ~Scan() = default;
+  virtual void found(unsigned id) noexcept = 0;
+
+  /// False: Hyperscan failed or reported what it cannot have found.
+  bool run(const Database& database, std::string_view text, WorkerScratch& worker,
+           unsigned patterns) noexcept {
+    if (!database || text.empty()) return true;
+    patterns_ = patterns;
+    const hs_error_t error =
+        hs_scan(database.get(), text.data(), static_cast<unsigned>(text.size()), 0,
+                worker.hyperscan.get(), on_match, this);
+    return error == HS_SUCCESS && !broken_;
+  }
+
+ private:
+  static int on_match(unsigned id, unsigned long long, unsigned long long, unsigned,
+                      void* context) {
+    auto& scan = *static_cast<Scan*>(context);
+    if (id >= scan.patterns_) {
+      scan.broken_ = true;
+      return 1;
+    }
+    scan.found(id);
+    return 0;
+  }
+
+  unsigned patterns_ = 0;
+  bool broken_ = false;
+};
+
+/// Adds the set of each pattern found to a dimension.
+class SetScan final : public Scan {
+ public:
+  SetScan(const TableCore& core, ConditionKind kind, Dimension& out) noexcept
+      : core_(core), sets_(core.conditions[kind].sets), out_(out) {}
+  void found(unsigned id) noexcept override { out_.add(core_.set(sets_[id])); }
+
+ private:
+  const TableCore& core_;
+  std::span<const uint32_t> sets_;
+  Dimension& out_;
+};
+
+/// Sets the bit of each pattern found that is about the header scanned.
+class HeaderScan final : public Scan {
+ public:
+  HeaderScan(std::span<const uint32_t> patterns, uint32_t name, std::span<uint64_t> out) noexcept
+      : patterns_(patterns), name_(name), out_(out) {}
+  void found(unsigned id) noexcept override {
+    if (patterns_[id] == name_) out_[id / 64] |= uint64_t{1} << (id % 64);
+  }
+
+ private:
+  std::span<const uint32_t> patterns_;
+  uint32_t name_;
+  std::span<uint64_t> out_;
+};
+
+/// The place of `text` in sorted `values`, or their number.
+size_t index_of(std::span<const std::string_view> values, std::string_view text) noexcept {
+  const auto at = std::ranges::lower_bound(values, text);
+  return at != values.end() && *at == text ? static_cast<size_t>(at - values.begin())
+                                           : values.size();
+}
+
+class Filler {
+ public:
+  Filler(const PolicyTable::Impl& table, const FlowFacts& facts, WorkerScratch& worker,
+         Lookup& out) noexcept
+      : table_(table), core_(*table.core), facts_(facts), worker_(worker), out_(out) {}
+
+  bool fill() noexcept {
+    add_fixed();
+    for (size_t kind = 0; kind < kConditions; ++kind) {
+      const ConditionView& condition = core_.conditions[kind];
+      if (!condition.active) continue;
+      out_.conditions[kind].use_spill(worker_.unions[kind]);
+      out_.conditions[kind].add(core_.set(condition.base));
+    }
+    add_labels();
+    add_values();
+    return add_name() && add_path() && add_headers();
+  }
+
+ private:
+  void add_fixed() noexcept {
+    const fb::Image& image = *core_.image;
+    add_interval(core_.source, key_of(facts_.source), image.source()->base());
+    add_interval(core_.destination, key_of(facts_.destination), image.destination()->base());
+    add_interval(core_.time, facts_.unix_seconds, image.time()->base());
+    Dimension& l4 = out_.fixed[out_.fixed_count++];
+    l4.add(core_.set(image.l4_base()));
+    if (facts_.ip_protocol == kIpProtocolTcp) {
+      l4.add(core_.set(core_.tcp.find(facts_.destination_port)));
+    } else if (facts_.ip_protocol == kIpProtocolUdp) {
+      l4.add(core_.set(core_.udp.find(facts_.destination_port)));
+    } else if (facts_.ip_protocol == kIpProtocolIcmp || facts_.ip_protocol == kIpProtocolIcmpV6) {
+      l4.add(core_.set(image.icmp()));
+    }
+  }
+
+  template <typename Map, typename Key>
+  void add_interval(const Map& map, Key key, uint32_t base) noexcept {
+    if (map.trivial()) return;
+    Dimension& dimension = out_.fixed[out_.fixed_count++];
+    dimension.add(core_.set(base));
+    dimension.add(core_.set(map.find(key)));
+  }
+
+  /// Whether a condition has to be looked up. Notes it when its fact is unknown.
+  bool known(ConditionKind kind, Known known) noexcept {
+    if (!core_.conditions[kind].active) return false;
+    if (known == Known::unknown) out_.unknown |= static_cast<uint16_t>(1u << kind);
+    return known == Known::present;
+  }
+  void add(ConditionKind kind, size_t index) noexcept {
+    const auto sets = core_.conditions[kind].sets;
+    if (index < sets.size()) out_.conditions[kind].add(core_.set(sets[index]));
+  }
+
+  void add_labels() noexcept {
+    const IdentityBinding* identities = table_.identities.get();
+    if (known(kLabelsCondition, identities != nullptr ? Known::present : Known::unknown)) {
+      out_.conditions[kLabelsCondition].add(identities->find(key_of(facts_.source)));
+    }
+  }
+
+  void add_values() noexcept {
+    if (known(kAppCondition, facts_.app_known)) {
+      add(kAppCondition, static_cast<size_t>(facts_.app));
+    }
+    if (known(kAlpnsCondition, facts_.alpns_known)) add_alpns();
+    if (known(kJa4Condition, facts_.ja4_known)) {
+      add(kJa4Condition, index_of(core_.ja4s, facts_.ja4));
+    }
+    // Absence of the extension is a value, too.
+    if (known(kEchCondition, facts_.ech_known)) {
+      add(kEchCondition, kWithEch);
+    } else if (facts_.ech_known == Known::absent && core_.conditions[kEchCondition].active) {
+      add(kEchCondition, kWithoutEch);
+    }
+    if (known(kMethodCondition, facts_.method_known)) {
+      add(kMethodCondition, index_of(core_.methods, facts_.method));
+    }
+  }
+
+  /// Clauses that need any of their protocols to be offered: the union. Clauses that need all that
+  /// is offered to be theirs: the intersection, empty when one is nobody's.
+  void add_alpns() noexcept {
+    const auto sets = core_.conditions[kAlpnsCondition].sets;
+    Dimension& out = out_.conditions[kAlpnsCondition];
+    bool all = !facts_.alpns.empty();
+    for (const std::string_view alpn : facts_.alpns) {
+      const size_t index = index_of(core_.alpns, alpn);
+      if (index == core_.alpns.size()) {
+        all = false;
+        continue;
+      }
+      out.add(core_.set(sets[2 * index]));
+      all = all && out.intersect(core_.set(sets[2 * index + 1]));
+    }
+    if (!all) out.drop_intersection();
+  }
+
+  bool add_name() noexcept {
+    if (!known(kNameCondition, facts_.name_known)) return true;
+    FramedName framed;
+    if (!framed.assign(facts_.name)) return false;
+    SetScan scan(core_, kNameCondition, out_.conditions[kNameCondition]);
+    const auto patterns = static_cast<unsigned>(core_.conditions[kNameCondition].sets.size());
+    return scan.run(core_.name_literals, framed.exact(), worker_, patterns) &&
+           scan.run(core_.name_regexes, facts_.name, worker_, patterns);
+  }
+
+  bool add_path() noexcept {
+    if (!known(kPathCondition, facts_.path_known)) return true;
+    SetScan scan(core_, kPathCondition, out_.conditions[kPathCondition]);
+    const auto patterns = static_cast<unsigned>(core_.conditions[kPathCondition].sets.size());
+    return scan.run(core_.paths, facts_.path, worker_, patterns);
+  }
+
+  bool add_headers() noexcept {
+    bool needed = false;
+    for (size_t i = 0; i < kHeaderConditions; ++i) {
+      needed |= known(static_cast<ConditionKind>(kHeaderCondition + i), facts_.headers_known);
+    }
+    if (!needed) return true;
+    for (uint32_t name = 0; name < core_.header_names.size(); ++name) {
+      if (!match_header(name)) return false;
+      add_header_sets();
+    }
+    return true;
+  }
+
+  /// Which patterns every line of the header matches, into worker_.header_values.
+  bool match_header(uint32_t name) noexcept {
+    auto& values = worker_.header_values;
+    auto& line = worker_.header_line;
+    bool first = true;
+    std::ranges::fill(values, 0);
+    for (const HttpHeader& header : facts_.headers) {
+      if (header.name != core_.header_names[name]) continue;
+      std::ranges::fill(line, 0);
+      HeaderScan scan(core_.header_patterns, name, line);
+      // Hyperscan takes no empty text: one NUL, which no value holds, stands for it.
+      const std::string_view value = header.value.empty() ? kEmptyValue : header.value;
+      if (!scan.run(core_.headers, value, worker_,
+                    static_cast<unsigned>(core_.header_patterns.size()))) {
+        return false;
+      }
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = first ? line[i] : values[i] & line[i];
+      }
+      first = false;
+    }
+    return true;
+  }
+
+  /// Clauses whose conditions are among worker_.header_values.
+  void add_header_sets() noexcept {
+    for (uint32_t word = 0; word < worker_.header_values.size(); ++word) {
+      for (uint64_t bits = worker_.header_values[word]; bits != 0; bits &= bits - 1) {
+        const size_t pattern = word * 64 + static_cast<size_t>(std::countr_zero(bits));
+        for (size_t i = 0; i < kHeaderConditions; ++i) {
+          const auto kind = static_cast<ConditionKind>(kHeaderCondition + i);
+          if (core_.conditions[kind].active) add(kind, pattern);
+        }
+      }
+    }
+  }
+
+  static constexpr std::string_view kEmptyValue{"\0", 1};
+
+  const PolicyTable::Impl& table_;
+  const TableCore& core_;
+  const FlowFacts& facts_;
+  WorkerScratch& worker_;
+  Lookup& out_;
+};
+
+}  // namespace
+
+AddressKey key_of(const IpAddress& address) noexcept {
+  AddressKey key;
+  for (size_t i = 0; i < 8; ++i) {
+    key.high = key.high << 8 | address.bytes[i];
+    key.low = key.low << 8 | address.bytes[i + 8];
+  }
+  return key;
+}
+
+template <typename Key, typename Stored>
+uint32_t IntervalLookup<Key, Stored>::find(Key key) const noexcept {
+  const auto key_of_start = [](const Stored& start) {
+    if constexpr (std::is_same_v<Stored, fb::Address>) {
+      return AddressKey{start.high(), start.low()};
+    } else {
+      return start;
+    }
+  };
+  const auto after = std::ranges::upper_bound(starts, key, {}, key_of_start);
+  return sets[static_cast<size_t>(after - starts.begin()) - 1];  // starts[0] is the least key.
+}
+template struct IntervalLookup<AddressKey, fb::Address>;
+template struct IntervalLookup<uint16_t, uint16_t>;
+template struct IntervalLookup<int64_t, int64_t>;
+
+bool look_up(const PolicyTable::Impl& table, const FlowFacts& facts, unsigned worker,
+             Lookup& out) noexcept {
+  if (worker >= table.core->workers.size()) return false;
+  return Filler(table, facts, table.core->workers[worker], out).fill();
+}
+
+}  // namespace sallyport
