@@ -15,14 +15,17 @@ std::string escaped(char c) {
   return {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
 }
 
-std::string whole(const std::string& expression) {
-  return "\\A(?:" + expression + ")\\z";
+/// Over a FramedText. Anchors would do, but Hyperscan tries anchored patterns one by one, and those
+/// that begin with a literal all at once.
+std::string framed(const std::string& expression) {
+  return "\\x02" + expression + "\\x01";
 }
 
 }  // namespace
 
 std::string regex_expression(std::string_view regex) {
-  return whole(std::string(regex));
+  // Not framed: the user may have written anchors, too.
+  return "\\A(?:" + std::string(regex) + ")\\z";
 }
 
 std::string path_expression(std::string_view glob) {
@@ -36,13 +39,13 @@ std::string path_expression(std::string_view glob) {
     out += across ? ".*" : "[^/]*";
     i += across ? 1 : 0;
   }
-  return whole(out);
+  return framed(out);
 }
 
 std::string header_expression(std::string_view glob) {
   std::string out;
   for (const char c : glob) out += c == '*' ? ".*" : escaped(c);
-  return whole(out);
+  return framed(out);
 }
 
 }  // namespace sallyport

@@ -11,7 +11,7 @@
 namespace sallyport {
 
 // The patterns of the language as Hyperscan expressions. All of them match a whole text, never a
-// part of one.
+// part of one. Those of names are scanned over the name as it is, the others over a FramedText.
 
 /// Hyperscan flags that every pattern is compiled with.
 extern const unsigned kPatternFlags;

@@ -36,14 +36,14 @@ class Walk {
  public:
   Walk(const TableCore& core, const FlowFacts& facts, const Lookup& lookup) noexcept
       : core_(core), facts_(facts), lookup_(lookup) {
+    // Names tell most rules apart, then addresses.
+    add_condition(kNameCondition);
     for (unsigned i = 0; i < lookup.fixed_count; ++i) {
       definite_.add(lookup.fixed[i]);
       possible_.add(lookup.fixed[i]);
     }
     for (size_t kind = 0; kind < kConditions; ++kind) {
-      if (!core.conditions[kind].active) continue;
-      definite_.add(lookup.conditions[kind]);
-      if (!is_unknown(kind)) possible_.add(lookup.conditions[kind]);
+      if (kind != kNameCondition) add_condition(kind);
     }
   }
 
@@ -64,6 +64,11 @@ class Walk {
  private:
   enum class Step : uint8_t { decided, next_tier, end };
 
+  void add_condition(size_t kind) noexcept {
+    if (!core_.conditions[kind].active) return;
+    definite_.add(lookup_.conditions[kind]);
+    if (!is_unknown(kind)) possible_.add(lookup_.conditions[kind]);
+  }
   bool is_unknown(size_t kind) const noexcept { return (lookup_.unknown >> kind & 1) != 0; }
   RuleAction action_of(uint32_t clause) const noexcept {
     return core_.rules[core_.clause_rules[clause]].terms.action;

@@ -4,6 +4,10 @@
 namespace sallyport {
 namespace {
 
+constexpr char kTextStart = '\x02';
+constexpr char kTextEnd = '\x01';
+constexpr char kOther = '\x03';
+
 /// Collects what one scan finds. Hyperscan calls back for each pattern once.
 class Scan {
  public:
@@ -184,8 +188,8 @@ class Filler {
   bool add_path() noexcept {
     if (!known(kPathCondition, facts_.path_known)) return true;
     SetScan scan(core_, kPathCondition, out_.conditions[kPathCondition]);
-    const auto patterns = static_cast<unsigned>(core_.conditions[kPathCondition].sets.size());
-    return scan.run(core_.paths, facts_.path, worker_, patterns);
+    return scan_framed(scan, core_.paths, facts_.path,
+                       core_.conditions[kPathCondition].sets.size());
   }
 
   bool add_headers() noexcept {
@@ -211,10 +215,7 @@ class Filler {
       if (header.name != core_.header_names[name]) continue;
       std::ranges::fill(line, 0);
       HeaderScan scan(core_.header_patterns, name, line);
-      // Hyperscan takes no empty text: one NUL, which no value holds, stands for it.
-      const std::string_view value = header.value.empty() ? kEmptyValue : header.value;
-      if (!scan.run(core_.headers, value, worker_,
-                    static_cast<unsigned>(core_.header_patterns.size()))) {
+      if (!scan_framed(scan, core_.headers, header.value, core_.header_patterns.size())) {
         return false;
       }
       for (size_t i = 0; i < values.size(); ++i) {
@@ -238,7 +239,11 @@ class Filler {
     }
   }
 
-  static constexpr std::string_view kEmptyValue{"\0", 1};
+  bool scan_framed(Scan& scan, const Database& database, std::string_view text,
+                   size_t patterns) noexcept {
+    const std::string_view framed = worker_.text.frame(text);
+    return !framed.empty() && scan.run(database, framed, worker_, static_cast<unsigned>(patterns));
+  }
 
   const PolicyTable::Impl& table_;
   const TableCore& core_;
@@ -248,6 +253,15 @@ class Filler {
 };
 
 }  // namespace
+
+std::string_view FramedText::frame(std::string_view text) noexcept {
+  if (text.size() > kMaxBytes) return {};
+  size_t size = 0;
+  bytes_[size++] = kTextStart;
+  for (const char c : text) bytes_[size++] = c == kTextStart || c == kTextEnd ? kOther : c;
+  bytes_[size++] = kTextEnd;
+  return {bytes_.data(), size};
+}
 
 AddressKey key_of(const IpAddress& address) noexcept {
   AddressKey key;

@@ -3,6 +3,7 @@
 #include <hs/hs_runtime.h>
 #include <image_generated.h>
 
+#include <array>
 #include <cstdlib>
 #include <expected>
 #include <memory>
@@ -73,12 +74,26 @@ struct FreeScratch {
 };
 using Database = std::unique_ptr<hs_database_t, FreeDatabase>;
 
+/// A path or header value between the sentinels that patterns of them begin and end with. A
+/// sentinel within it becomes another byte, which no pattern can name either.
+class FramedText {
+ public:
+  static constexpr size_t kMaxBytes = 16384;
+
+  /// Empty for what is too long.
+  std::string_view frame(std::string_view text) noexcept;
+
+ private:
+  std::array<char, kMaxBytes + 2> bytes_;
+};
+
 /// What one worker writes to while it decides.
 struct WorkerScratch {
   std::unique_ptr<hs_scratch_t, FreeScratch> hyperscan;
   std::vector<ClauseUnion> unions;      ///< By ConditionKind; empty for those not active.
   std::vector<uint64_t> header_values;  ///< A bit a header pattern: all lines so far match.
   std::vector<uint64_t> header_line;    ///< The same for one line.
+  FramedText text;
 };
 
 /// A loaded image. Written once by load(), then only read, but for workers[i], which worker i alone

@@ -34,7 +34,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 
 /// True as soon as `condition` is, false after `limit`.
 bool eventually(const std::function<bool()>& condition,
-                std::chrono::milliseconds limit = std::chrono::milliseconds(5000));
+                std::chrono::milliseconds limit = std::chrono::milliseconds(30'000));
 
 /// The program under test, from the build folder that $SALLYPORT_BUILD names.
 std::filesystem::path program(std::string_view name);

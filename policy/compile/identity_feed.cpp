@@ -1,0 +1,120 @@
+#include "policy/compile/identity_feed.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "policy/compile/reading.h"
+
+namespace sallyport {
+namespace {
+
+constexpr std::string_view kSpiffeScheme = "spiffe://";
+constexpr size_t kMaxSpiffeIdBytes = 2048;  // SPIFFE-ID section 2.3.
+
+std::vector<IpAddress> read_addresses(const YamlNode& node, Report& report) {
+  std::vector<IpAddress> out;
+  for (const ListedText& item : read_texts(node, "addresses", report)) {
+    if (const auto address = parse_ip_address(item.text)) {
+      out.push_back(*address);
+    } else {
+      report.error(*item.node, "E019", "'" + item.text + "' is not an IPv4 or IPv6 address",
+                   "each address by itself, without a prefix length");
+    }
+  }
+  return out;
+}
+
+/// Reports each address that stands twice: which labels it has would be a matter of luck.
+void refuse_repeated(const YamlNode& list, const std::vector<Identity>& identities,
+                     Report& report) {
+  std::map<IpAddress, bool> seen;
+  for (const Identity& identity : identities) {
+    const auto [at, added] = seen.try_emplace(identity.address, false);
+    if (added || at->second) continue;
+    at->second = true;
+    report.error(list, "E014", "address " + to_string(identity.address) + " stands twice",
+                 "merge its labels into one entry");
+  }
+}
+
+bool has_repeated(const std::vector<Identity>& identities) {
+  std::vector<IpAddress> addresses;
+  addresses.reserve(identities.size());
+  for (const Identity& identity : identities) addresses.push_back(identity.address);
+  std::ranges::sort(addresses);
+  return std::ranges::adjacent_find(addresses) != addresses.end();
+}
+
+}  // namespace
+
+bool is_spiffe_id(std::string_view text) noexcept {
+  return text.starts_with(kSpiffeScheme) && text.size() > kSpiffeScheme.size() &&
+         text.size() <= kMaxSpiffeIdBytes &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+void read_identity(const YamlNode& node, Report& report, std::vector<Identity>& out) {
+  MapReader map(node, "identities[]", report);
+  if (node.kind != YamlNode::Kind::map) return;
+  std::vector<IpAddress> addresses;
+  if (const YamlNode* list = map.require("addresses")) addresses = read_addresses(*list, report);
+  Identity identity;
+  if (const YamlNode* labels = map.find("labels")) {
+    for (auto& [key, value] : read_labels(*labels, "labels", report)) {
+      if (key == kSpiffeIdLabel) {
+        report.error(*labels, "E008", "'spiffeId' is no label", "write it beside labels");
+      }
+      identity.labels.emplace_back(key, std::move(value));
+    }
+  }
+  if (const YamlNode* id = map.find(kSpiffeIdLabel)) {
+    const std::string text = read_text(*id, kSpiffeIdLabel, report);
+    if (id->kind == YamlNode::Kind::scalar && !is_spiffe_id(text)) {
+      report.error(*id, "E031", "'" + text + "' is not a SPIFFE ID",
+                   "write it like spiffe://cluster.local/ns/train/sa/llm");
+    }
+    identity.labels.emplace_back(kSpiffeIdLabel, text);
+  }
+  map.finish();
+  for (const IpAddress& address : addresses) {
+    identity.address = address;
+    out.push_back(identity);
+  }
+}
+
+std::expected<std::vector<Identity>, std::vector<Diagnostic>> read_identity_feed(
+    const SourceFile& source) {
+  if (source.text.size() <= kMaxYamlBytes && source.text.starts_with('{')) {
+    auto quick = read_identity_json(source.text);
+    if (quick && !has_repeated(*quick)) return std::move(*quick);
+  }
+  auto documents = parse_yaml(source);
+  if (!documents) return std::unexpected(std::move(documents.error()));
+  Report report(source.name);
+  std::vector<Identity> out;
+  for (const YamlNode& document : *documents) {
+    if (document.kind == YamlNode::Kind::null) continue;  // Only comments.
+    MapReader root(document, "the document", report);
+    constexpr std::array<std::string_view, 1> kVersions{"sallyport/v1"};
+    constexpr std::array<std::string_view, 1> kKinds{"IdentityFeed"};
+    if (const YamlNode* version = root.require("apiVersion")) {
+      static_cast<void>(read_choice(*version, "apiVersion", kVersions, report));
+    }
+    if (const YamlNode* kind = root.require("kind")) {
+      static_cast<void>(read_choice(*kind, "kind", kKinds, report));
+    }
+    const YamlNode* list = root.require("identities");
+    if (list != nullptr && list->kind != YamlNode::Kind::sequence) {
+      report.error(*list, "E010", "identities must be a list");
+    } else if (list != nullptr) {
+      for (const YamlNode& item : list->items) read_identity(item, report, out);
+      refuse_repeated(*list, out, report);
+    }
+    root.finish();
+  }
+  if (!report.ok()) return std::unexpected(report.take());
+  return out;
+}
+
+}  // namespace sallyport
