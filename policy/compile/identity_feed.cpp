@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <set>
 
 #include "policy/compile/reading.h"
 
@@ -25,33 +25,12 @@ std::vector<IpAddress> read_addresses(const YamlNode& node, Report& report) {
   return out;
 }
 
-/// Reports each address that stands twice: which labels it has would be a matter of luck.
-void refuse_repeated(const YamlNode& list, const std::vector<Identity>& identities,
-                     Report& report) {
-  std::map<IpAddress, bool> seen;
-  for (const Identity& identity : identities) {
-    const auto [at, added] = seen.try_emplace(identity.address, false);
-    if (added || at->second) continue;
-    at->second = true;
-    report.error(list, "E014", "address " + to_string(identity.address) + " stands twice",
-                 "merge its labels into one entry");
-  }
-}
-
 bool has_repeated(const std::vector<Identity>& identities) {
   std::vector<IpAddress> addresses;
   addresses.reserve(identities.size());
   for (const Identity& identity : identities) addresses.push_back(identity.address);
   std::ranges::sort(addresses);
   return std::ranges::adjacent_find(addresses) != addresses.end();
-}
-
-}  // namespace
-
-bool is_spiffe_id(std::string_view text) noexcept {
-  return text.starts_with(kSpiffeScheme) && text.size() > kSpiffeScheme.size() &&
-         text.size() <= kMaxSpiffeIdBytes &&
-         std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }
 
 void read_identity(const YamlNode& node, Report& report, std::vector<Identity>& out) {
@@ -83,37 +62,77 @@ void read_identity(const YamlNode& node, Report& report, std::vector<Identity>& 
   }
 }
 
-std::expected<std::vector<Identity>, std::vector<Diagnostic>> read_identity_feed(
-    const SourceFile& source) {
-  if (source.text.size() <= kMaxYamlBytes && source.text.starts_with('{')) {
-    auto quick = read_identity_json(source.text);
-    if (quick && !has_repeated(*quick)) return std::move(*quick);
+/// Which labels an address that stands twice has would be a matter of luck.
+void refuse_repeated(const YamlNode& list, const std::vector<Identity>& identities,
+                     Report& report) {
+  std::set<IpAddress> seen;
+  std::set<IpAddress> reported;
+  for (const Identity& identity : identities) {
+    if (seen.insert(identity.address).second || !reported.insert(identity.address).second) continue;
+    report.error(list, "E014", "address " + to_string(identity.address) + " stands twice",
+                 "merge its labels into one entry");
   }
-  auto documents = parse_yaml(source);
-  if (!documents) return std::unexpected(std::move(documents.error()));
-  Report report(source.name);
+}
+
+void read_document(const YamlNode& document, std::vector<Identity>& out, Report& report) {
+  MapReader root(document, "the document", report);
+  constexpr std::array<std::string_view, 1> kVersions{"sallyport/v1"};
+  constexpr std::array<std::string_view, 1> kKinds{"IdentityFeed"};
+  if (const YamlNode* version = root.require("apiVersion")) {
+    static_cast<void>(read_choice(*version, "apiVersion", kVersions, report));
+  }
+  if (const YamlNode* kind = root.require("kind")) {
+    static_cast<void>(read_choice(*kind, "kind", kKinds, report));
+  }
+  if (const YamlNode* list = root.require("identities")) {
+    std::ranges::move(read_identities(*list, report), std::back_inserter(out));
+  }
+  root.finish();
+}
+
+}  // namespace
+
+bool is_spiffe_id(std::string_view text) noexcept {
+  return text.starts_with(kSpiffeScheme) && text.size() > kSpiffeScheme.size() &&
+         text.size() <= kMaxSpiffeIdBytes &&
+         std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
+}
+
+std::vector<Identity> read_identities(const YamlNode& list, Report& report) {
   std::vector<Identity> out;
-  for (const YamlNode& document : *documents) {
-    if (document.kind == YamlNode::Kind::null) continue;  // Only comments.
-    MapReader root(document, "the document", report);
-    constexpr std::array<std::string_view, 1> kVersions{"sallyport/v1"};
-    constexpr std::array<std::string_view, 1> kKinds{"IdentityFeed"};
-    if (const YamlNode* version = root.require("apiVersion")) {
-      static_cast<void>(read_choice(*version, "apiVersion", kVersions, report));
-    }
-    if (const YamlNode* kind = root.require("kind")) {
-      static_cast<void>(read_choice(*kind, "kind", kKinds, report));
-    }
-    const YamlNode* list = root.require("identities");
-    if (list != nullptr && list->kind != YamlNode::Kind::sequence) {
-      report.error(*list, "E010", "identities must be a list");
-    } else if (list != nullptr) {
-      for (const YamlNode& item : list->items) read_identity(item, report, out);
-      refuse_repeated(*list, out, report);
-    }
-    root.finish();
+  if (list.kind != YamlNode::Kind::sequence) {
+    report.error(list, "E010", "identities must be a list");
+    return out;
   }
-  if (!report.ok()) return std::unexpected(report.take());
+  for (const YamlNode& item : list.items) read_identity(item, report, out);
+  refuse_repeated(list, out, report);
+  return out;
+}
+
+std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(
+    std::span<const SourceFile> sources) {
+  std::vector<Identity> out;
+  std::vector<Diagnostic> diagnostics;
+  for (const SourceFile& source : sources) {
+    if (source.text.size() <= kMaxYamlBytes && source.text.starts_with('{')) {
+      auto quick = read_identity_json(source.text);
+      if (quick && !has_repeated(*quick)) {
+        std::ranges::move(*quick, std::back_inserter(out));
+        continue;
+      }
+    }
+    auto documents = parse_yaml(source);
+    if (!documents) {
+      std::ranges::move(documents.error(), std::back_inserter(diagnostics));
+      continue;
+    }
+    Report report(source.name);
+    for (const YamlNode& document : *documents) {
+      if (document.kind != YamlNode::Kind::null) read_document(document, out, report);
+    }
+    std::ranges::move(report.take(), std::back_inserter(diagnostics));
+  }
+  if (!diagnostics.empty()) return std::unexpected(std::move(diagnostics));
   return out;
 }
 

@@ -2,6 +2,7 @@
 
 #include <expected>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -19,18 +20,19 @@ namespace sallyport {
 ///        labels: {job: train}}
 ///
 /// `spiffeId` becomes the label kSpiffeIdLabel. An address may stand only once.
-/// @return every identity with one address, in the order written, or every error (docs/policy.md).
-std::expected<std::vector<Identity>, std::vector<Diagnostic>> read_identity_feed(
-    const SourceFile& source);
+/// @return every identity of every file with one address each, in the order written, or every error
+///         of every file (docs/policy.md). Control-side only.
+std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(
+    std::span<const SourceFile> sources);
 
-/// The same for JSON in which nothing at all is wrong; nothing for any other text. Leaves addresses
-/// that stand twice to the caller.
+/// The list under `identities` of such a document, or of a PolicyTest.
+std::vector<Identity> read_identities(const YamlNode& list, Report& report);
+
+/// One file, if it is JSON in which nothing at all is wrong; nothing for any other text. Leaves
+/// addresses that stand twice to the caller.
 std::optional<std::vector<Identity>> read_identity_json(std::string_view text);
 
 /// Whether `text` may be a SPIFFE ID: the scheme, then printable ASCII, up to 2,048 bytes.
 bool is_spiffe_id(std::string_view text) noexcept;
-
-/// One item of `identities`, appended for each of its addresses.
-void read_identity(const YamlNode& node, Report& report, std::vector<Identity>& out);
 
 }  // namespace sallyport

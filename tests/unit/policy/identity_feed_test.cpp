@@ -8,8 +8,8 @@ namespace {
 
 /// "10.0.0.1 job=train spiffeId=…" of each, or "line:column code" of each error.
 std::string read(const std::string& identities) {
-  const auto feed = read_identity_feed(
-      {"feed.yaml", "apiVersion: sallyport/v1\nkind: IdentityFeed\nidentities:" + identities});
+  const auto feed = load_identities(std::vector{SourceFile{
+      "feed.yaml", "apiVersion: sallyport/v1\nkind: IdentityFeed\nidentities:" + identities}});
   std::string out;
   if (!feed) {
     for (const Diagnostic& one : feed.error()) {
@@ -39,10 +39,10 @@ TEST_CASE("a feed gives each address its labels") {
 }
 
 TEST_CASE("a feed may be JSON") {
-  const auto feed = read_identity_feed(
-      {"feed.json",
-       "{\"apiVersion\": \"sallyport/v1\", \"kind\": \"IdentityFeed\",\n \"identities\": "
-       "[{\"addresses\": [\"10.0.0.1\"], \"labels\": {\"job\": \"train\"}}]}\n"});
+  const auto feed = load_identities(std::vector{
+      SourceFile{"feed.json",
+                 "{\"apiVersion\": \"sallyport/v1\", \"kind\": \"IdentityFeed\",\n \"identities\": "
+                 "[{\"addresses\": [\"10.0.0.1\"], \"labels\": {\"job\": \"train\"}}]}\n"}});
   REQUIRE(feed);
   REQUIRE(feed->size() == 1);
   CHECK(feed->front().labels == decltype(Identity::labels){{"job", "train"}});
@@ -87,7 +87,8 @@ TEST_CASE("what is wrong in a feed is listed where it stands") {
   CHECK(read("\n  - {addresses: [10.0.0.1]}\n  - {addresses: [10.0.0.1]}\n") == "4:3 E014\n");
   CHECK(read(" {a: b}\n") == "3:13 E010\n");
   CHECK(read("\n  - {addresses: []}\n") == "4:17 E015\n");
-  const auto other = read_identity_feed({"p.yaml", "apiVersion: v1\nkind: EgressPolicy\n"});
+  const auto other =
+      load_identities(std::vector{SourceFile{"p.yaml", "apiVersion: v1\nkind: EgressPolicy\n"}});
   REQUIRE(!other);
   CHECK(other.error().size() == 3);
 }
