@@ -109,11 +109,12 @@ class Walk {
                                                                                    : Step::end;
   }
 
-  /// Neighbouring clauses of one rule: whichever of them matches, the outcome is the same.
+  /// Neighbouring clauses of one rule: whichever of them matches, the outcome is the same. A rule's
+  /// clauses by address, which no destination binding stops, come before those by name with the
+  /// same protocols: where one by name is certain, none by address is possible.
   bool same_outcome(uint32_t first, uint32_t certain) const noexcept {
     if (first == certain) return true;
-    return certain != kNoClause && core_.clause_rules[first] == core_.clause_rules[certain] &&
-           bound(first) == bound(certain);
+    return certain != kNoClause && core_.clause_rules[first] == core_.clause_rules[certain];
   }
 
   uint32_t passing_set() const noexcept {

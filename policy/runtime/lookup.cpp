@@ -162,7 +162,7 @@ class Filler {
   void add_alpns() noexcept {
     const auto sets = core_.conditions[kAlpnsCondition].sets;
     Dimension& out = out_.conditions[kAlpnsCondition];
-    bool all = !facts_.alpns.empty();
+    bool all = true;
     for (const std::string_view alpn : facts_.alpns) {
       const size_t index = index_of(core_.alpns, alpn);
       if (index == core_.alpns.size()) {

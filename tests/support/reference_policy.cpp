@@ -108,7 +108,7 @@ class Reference {
     if (possible.empty()) return {};
     const Possible& first = possible.front();
     const Possible& last = possible.back();
-    if (certain && first.rule == last.rule && first.bound == last.bound) {
+    if (certain && first.rule == last.rule) {
       if (last.terms->action == RuleAction::pass) return {};
       if (waits_for_ == 0) return conclude(last);
       may_pass_ = may_pass_ || passes(last);

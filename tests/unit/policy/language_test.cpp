@@ -99,6 +99,20 @@ TEST_CASE("regexes match a whole name") {
              });
 }
 
+TEST_CASE("a name that many patterns match leaves nothing behind for the next one") {
+  std::string rules = "  egress:\n";
+  for (int i = 0; i < 24; ++i) {
+    rules += "    - {name: r" + std::to_string(i) + ", action: Allow, to: {domainRegexes: ['" +
+             (i < 12 ? "a" : "b") + "{1," + std::to_string(i + 2) + "}']}}\n";
+  }
+  check_all(*load_table(policy_text(rules)), {
+                                                 {"name=aa", "allow p/r0"},
+                                                 {"name=bb", "allow p/r12"},
+                                                 {"name=aa", "allow p/r0"},
+                                                 {"name=c", "deny default_deny"},
+                                             });
+}
+
 TEST_CASE("a set counts as if its entries stood in the rule") {
   const std::string sets =
       "apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: mirrors}\n"
