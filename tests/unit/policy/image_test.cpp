@@ -15,16 +15,32 @@ using namespace sallyport;
 
 namespace {
 
+constexpr uint32_t kNames = 2;  // Places in Image.conditions.
+constexpr uint32_t kPaths = 7;
+
 using Bytes = std::vector<uint8_t>;
 
 Bytes sample_image() {
-  const auto compiled = compile_policy(std::vector{SourceFile{"p", test::policy_text(R"(
+  const auto compiled =
+      compile_policy(std::vector{SourceFile{"p", test::policy_text(R"(
   subject: {cidrs: [10.0.0.0/8, "fd00::/8"]}
   egress:
     - {name: a, action: Deny, to: {domainNames: [bad.org], cidrs: [192.0.2.0/24, "2001:db8::/32"]}}
     - {name: b, action: Allow, to: {domainNames: ["*.org", a.net]}, protocols: [tls: {ports: [443]}]}
     - {name: c, action: Allow, protocols: [udp: {ports: ["53-80"]}, http: {}]}
-)")}});
+    - {name: d, action: Deny, to: {domainRegexes: ['x[0-9]+\.org']}, expiresAt: 2026-12-01T00:00:00Z}
+    - {name: e, action: Allow, destinationBinding: enforce, to: {domainNames: [b.net]},
+       budget: {bytesOut: 1GiB, window: 1h}, protocols: [tls: {alpns: [h2, h3], ech: deny,
+       ja4s: [t13d1516h2_8daaf6152771_e5627efa2ab1]}, icmp: {}]}
+    - {name: f, action: Allow, protocols: [http: {methods: [GET, PUT], paths: ['/a/**'],
+       headers: {accept: 'x*', user-agent: '*'}}]}
+)") + "\n---\n" +
+                                                     test::policy_text(R"(
+  tier: Admin
+  subject: {labels: {job: train, team: a}}
+  egress: [{name: p, action: Pass}]
+)",
+                                                                       "admin")}});
   REQUIRE(compiled.has_value());
   return compiled->image;
 }
@@ -44,11 +60,18 @@ void exercise(const PolicyTable& table) {
   for (const char* text :
        {"", "app=tls name=a.org", "app=http name=- tcp/80", "app=http name=a.net udp/53",
         "app=- name=-", "udp/65535 app=tls", "dst=192.0.2.9 name=bad.org",
-        "src=fd00::1 dst=2001:db8::1",
+        "src=fd00::1 dst=2001:db8::1", "app=tls name=x1.org alpn=h2,h3 ech=no",
+        "app=tls name=b.net ja4=t13d1516h2_8daaf6152771_e5627efa2ab1 binding=unbound budget=spent",
+        "app=http method=GET path=/a/b header.accept=x header.user-agent=y", "icmp time=1900000000",
         "dst=:: src=::", "dst=ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff tcp/65535"}) {
-    const Decision decision = decide(table, test::Flow(text).facts(), 0);
-    CHECK(decision.verdict <= Verdict::deny);
-    if (decision.reason == Reason::rule) CHECK(decision.rule < table.rule_count());
+    const std::vector<Identity> feed{
+        {parse_ip_address("10.1.2.3").value(), {{"job", "train"}, {"team", "a"}}}};
+    const auto with_labels = table.with_identities(feed);
+    for (const PolicyTable* one : {&table, with_labels ? with_labels->get() : &table}) {
+      const Decision decision = decide(*one, test::Flow(text).facts(), 0);
+      CHECK(decision.verdict <= Verdict::deny);
+      if (decision.reason == Reason::rule) CHECK(decision.rule < table.rule_count());
+    }
   }
   for (uint32_t i = 0; i < table.rule_count(); ++i) CHECK(!table.rule(i).name.empty());
 }
@@ -158,8 +181,30 @@ TEST_CASE("each value that decide() follows blindly is checked when loading") {
         "bad_content");
   CHECK(load_with(parsed.udp()->starts()->data(), uint16_t{1}) == "bad_content");
   CHECK(load_with(parsed.udp()->starts()->data() + 1, uint16_t{0}) == "bad_content");
-  CHECK(load_with(parsed.conditions()->Get(1)->sets()->data(), set_count) == "bad_content");
-  CHECK(load_with(parsed.conditions()->Get(2)->sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.time()->starts()->data(), int64_t{0}) == "bad_content");
+  CHECK(load_with(parsed.time()->starts()->data() + 1, INT64_MIN) == "bad_content");
+  CHECK(load_with(parsed.time()->sets()->data(), set_count) == "bad_content");
+  CHECK(load_with(parsed.tier_ends()->data() + 2, static_cast<uint32_t>(rules.size()) - 1) ==
+        "bad_content");
+  CHECK(load_with(parsed.tier_ends()->data() + 2, static_cast<uint32_t>(rules.size()) + 1) ==
+        "bad_content");
+  CHECK(load_with(parsed.tier_ends()->data(), static_cast<uint32_t>(rules.size()) + 1) ==
+        "bad_content");
+  CHECK(load_with(parsed.header_patterns()->data(), parsed.header_names()->size()) ==
+        "bad_content");
+  for (const fb::Condition* condition : *parsed.conditions()) {
+    const auto* sets = condition->sets();
+    if (sets->size() == 0) continue;
+    CHECK(load_with(sets->data(), set_count) == "bad_content");
+    // The number of sets is that of the values they are found by.
+    const auto* length = reinterpret_cast<const uint32_t*>(sets->data()) - 1;
+    const bool free_length = condition == parsed.conditions()->Get(kNames) ||
+                             condition == parsed.conditions()->Get(kPaths);
+    if (!free_length) CHECK(load_with(length, sets->size() - 1) == "bad_content");
+  }
+  for (const auto* values : {parsed.alpns(), parsed.methods(), parsed.header_names()}) {
+    CHECK(load_with(values->Get(0)->data(), '~') == "bad_content");  // No longer sorted.
+  }
   CHECK(load_with(parsed.rules()->Get(0)->name()->data(), '\n') == "bad_content");
   CHECK(load_with(parsed.policies()->Get(0)->name()->data(), 'P') == "bad_content");
 }
