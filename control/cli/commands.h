@@ -25,12 +25,17 @@ struct CliOptions {
   std::string flows = "-";
   std::filesystem::path write_pcap;
   std::string checksums;
+  std::string flow;
+  std::filesystem::path identities;
+  std::filesystem::path junit;
   Format format = Format::text;
   bool all = false;
 };
 
 int run_policy_check(const CliOptions& options);
 int run_policy_compile(const CliOptions& options);
+int run_policy_explain(const CliOptions& options);
+int run_policy_test(const CliOptions& options);
 int run_push(const CliOptions& options);
 int run_status(const CliOptions& options);
 int run_drops(const CliOptions& options);

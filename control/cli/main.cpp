@@ -40,6 +40,33 @@ CLI::App& add_command(CLI::App& parent, const char* name, const char* help, Run 
   return *command;
 }
 
+void add_identities(CLI::App& command, CliOptions& options) {
+  command
+      .add_option("--identities", options.identities,
+                  "An identity feed: labels of source addresses; unknown without one")
+      ->type_name("FILE");
+}
+
+void add_policy_questions(CLI::App& policy, CliOptions& options, Run& chosen) {
+  auto& explain = add_command(policy, "explain", "Say what happens to a flow, and why",
+                              run_policy_explain, chosen);
+  add_policy_files(explain, options);
+  explain
+      .add_option("--flow", options.flow,
+                  "The flow, as in 'src=10.1.2.3 dst=203.0.113.9:443 tls.sni=pypi.org'")
+      ->required();
+  add_identities(explain, options);
+  explain.add_flag("--all", options.all, "Every rule that does not match, not only the nearest");
+  add_format(explain, options);
+  auto& test = add_command(policy, "test", "Run the tests in files of kind PolicyTest",
+                           run_policy_test, chosen);
+  add_policy_files(test, options);
+  add_identities(test, options);
+  test.add_option("--junit", options.junit, "Also write the results as JUnit XML")
+      ->type_name("FILE");
+  add_format(test, options);
+}
+
 void add_policy_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   CLI::App* policy = app.add_subcommand("policy", "Work on policy files; needs no daemon");
   policy->require_subcommand(1);
@@ -51,6 +78,7 @@ void add_policy_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   add_policy_files(compile, options);
   compile.add_option("-o,--output", options.output, "The image file; - for standard output")
       ->required();
+  add_policy_questions(*policy, options, chosen);
 }
 
 void add_daemon_commands(CLI::App& app, CliOptions& options, Run& chosen) {

@@ -6,14 +6,13 @@
 #include <system_error>
 
 #include "control/cli/commands.h"
+#include "control/cli/dataplane_program.h"
 #include "control/cli/policy_input.h"
 #include "control/common/system.h"
 #include "policy/runtime/frames.h"
 
 namespace sallyport {
 namespace {
-
-constexpr const char* kProgram = "sallyport-dataplane";
 
 /// Why `path` cannot be read as a capture, or "".
 std::string input_problem(const std::filesystem::path& path) {
@@ -54,19 +53,10 @@ std::string find_problem(const CliOptions& options) {
   return problem;
 }
 
-/// The data plane of the same build stands beside this program; else the one that $PATH finds.
-std::string find_program() {
-  std::error_code ignored;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  const auto beside = self.parent_path() / kProgram;
-  return ::access(beside.c_str(), X_OK) == 0 ? beside.string() : kProgram;
-}
-
 std::vector<std::string> replay_arguments(const CliOptions& options, int image_fd) {
-  std::vector<std::string> arguments{kProgram,     "replay",
-                                     "--image-fd", std::to_string(image_fd),
-                                     "--pcap",     options.pcap.string(),
-                                     "--out",      options.flows};
+  std::vector<std::string> arguments{
+      "sallyport-dataplane", "replay", "--image-fd", std::to_string(image_fd), "--pcap",
+      options.pcap.string(), "--out",  options.flows};
   if (!options.write_pcap.empty()) {
     arguments.insert(arguments.end(), {"--write-pcap", options.write_pcap.string()});
   }
@@ -95,7 +85,7 @@ int run_replay(const CliOptions& options) {
   std::vector<char*> pointers;
   for (std::string& one : arguments) pointers.push_back(one.data());
   pointers.push_back(nullptr);
-  const std::string program = find_program();
+  const std::string program = find_dataplane();
   ::execvp(program.c_str(), pointers.data());
   print_error("cannot run " + program + ": " + errno_text(errno) +
               "; install it beside sallyport or on $PATH");
