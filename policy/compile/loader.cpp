@@ -12,8 +12,10 @@ constexpr std::string_view kApiVersion = "sallyport/v1";
 constexpr uint32_t kDefaultPriority = 100;
 constexpr uint32_t kMaxPriority = 1'000'000;
 
-enum class Kind : uint8_t { policy, set, count_ };
-constexpr std::array<std::string_view, 2> kKinds{"EgressPolicy", "DestinationSet"};
+/// Tests and feeds may lie in the same folder; other readers look into them.
+enum class Kind : uint8_t { policy, set, test, feed, count_ };
+constexpr std::array<std::string_view, 4> kKinds{"EgressPolicy", "DestinationSet", "PolicyTest",
+                                                 "IdentityFeed"};
 static_assert(kKinds.size() == static_cast<size_t>(Kind::count_));
 
 std::string text_of(const SourcePlace& place) {
@@ -59,6 +61,7 @@ class DocumentReader {
       const auto kind = read_choice(*kind_node, "kind", kKinds, report_);
       if (!kind) return;  // Its other keys are those of another kind.
       kind_ = static_cast<Kind>(*kind);
+      if (kind_ == Kind::test || kind_ == Kind::feed) return;
     }
     if (kind_ == Kind::policy) {
       read_policy(root);

@@ -160,6 +160,14 @@ spec: {domainNames: [pypi.org, "*.pythonhosted.org"], cidrs: []}
   CHECK(rule.protocols[2].headers == std::vector<HeaderMatch>{{"user-agent", "pip/*"}});
 }
 
+TEST_CASE("tests and feeds may lie beside policies") {
+  const std::string others =
+      "---\napiVersion: sallyport/v1\nkind: PolicyTest\nmetadata: {name: t}\ntests: []\n"
+      "---\napiVersion: sallyport/v1\nkind: IdentityFeed\nidentities: []\n";
+  CHECK(places(diagnose(policy_text("  egress: [{name: r, action: Deny}]\n") + others)).empty());
+  CHECK(places(diagnose(others)) == "0:0 E024");
+}
+
 TEST_CASE("policies are tried by tier, priority and name") {
   const auto policy = [](std::string_view name, std::string_view keys) {
     return policy_text(std::string(keys) + "  egress: [{name: r, action: Deny}]\n", name) + "---\n";
@@ -204,7 +212,7 @@ TEST_CASE("documents that are refused") {
        "Deny}]}\n",
        "1:13 E011", "one of sallyport/v1"},
       {"apiVersion: sallyport/v1\nkind: NetworkPolicy\n", "2:7 E011",
-       "one of EgressPolicy, DestinationSet"},
+       "one of EgressPolicy, DestinationSet, PolicyTest, IdentityFeed"},
       {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\n", "1:1 E009"},
       {"apiVersion: sallyport/v1\nkind: DestinationSet\nmetadata: {name: s}\nspec: {cidrs: []}\n",
        "4:7 E015"},
