@@ -13,7 +13,7 @@ std::expected<FlowDescription, PolicyFailure> read_flow_option(const std::string
                                                                int64_t now) {
   auto flow = parse_flow(text, now);
   if (flow) return std::move(*flow);
-  PolicyFailure failure{.status = kExitBadInput, .diagnostics = {}};
+  PolicyFailure failure{.status = kExitBadInput};
   for (FlowFault& fault : flow.error()) {
     failure.diagnostics.push_back({.file = "--flow",
                                    .code = "E036",

@@ -9,18 +9,20 @@
 namespace sallyport {
 namespace {
 
-std::unexpected<PolicyFailure> bad_input(std::vector<Diagnostic> diagnostics) {
-  return std::unexpected(
-      PolicyFailure{.status = kExitBadInput, .diagnostics = std::move(diagnostics)});
+std::unexpected<PolicyFailure> bad_input(std::vector<Diagnostic> diagnostics,
+                                         std::span<const SourceFile> sources) {
+  return std::unexpected(PolicyFailure{.status = kExitBadInput,
+                                       .diagnostics = std::move(diagnostics),
+                                       .sources = {sources.begin(), sources.end()}});
 }
 
 }  // namespace
 
 std::expected<LoadedPolicy, PolicyFailure> load_policy(std::span<const SourceFile> sources) {
   auto models = load_policies(sources);
-  if (!models) return bad_input(std::move(models.error()));
+  if (!models) return bad_input(std::move(models.error()), sources);
   auto compiled = compile_models(*models);
-  if (!compiled) return bad_input(std::move(compiled.error()));
+  if (!compiled) return bad_input(std::move(compiled.error()), sources);
   auto table = PolicyTable::load(compiled->image, 1);
   if (!table) {
     throw std::runtime_error("the compiled policy does not load: " +
@@ -35,9 +37,9 @@ std::expected<std::optional<std::vector<Identity>>, PolicyFailure> load_identity
     const CliOptions& options) {
   if (options.identities.empty()) return std::nullopt;
   const auto sources = read_sources(std::array{options.identities});
-  if (!sources) return bad_input(sources.error());
+  if (!sources) return bad_input(sources.error(), {});
   auto identities = load_identities(*sources);
-  if (!identities) return bad_input(std::move(identities.error()));
+  if (!identities) return bad_input(std::move(identities.error()), *sources);
   return std::move(*identities);
 }
 

@@ -1,8 +1,11 @@
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <system_error>
 
 #include "control/cli/commands.h"
@@ -10,6 +13,7 @@
 #include "control/cli/text_table.h"
 #include "control/common/json_text.h"
 #include "control/common/system.h"
+#include "policy/yaml/render.h"
 
 namespace sallyport {
 namespace {
@@ -45,31 +49,61 @@ std::expected<void, std::string> write_image(const std::filesystem::path& path,
   return std::unexpected("cannot write " + path.string() + ": " + errno_text(error));
 }
 
+/// What a line of source may take of a terminal beside its number.
+unsigned excerpt_width() {
+  constexpr unsigned kMargin = 14;
+  winsize size{};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 2 * kMargin;
+  return known ? size.ws_col - kMargin : RenderStyle{}.width;
+}
+
+/// Adds what compiling found, but for what a file that cannot be read may hold.
+void add_findings(PolicyFailure& failure, std::vector<Diagnostic> found) {
+  if (!failure.diagnostics.empty()) {
+    std::erase_if(found,
+                  [](const Diagnostic& one) { return one.code == "E024" || one.code == "E028"; });
+  }
+  std::ranges::move(found, std::back_inserter(failure.diagnostics));
+}
+
 }  // namespace
 
 std::expected<std::vector<SourceFile>, PolicyFailure> read_policy(const CliOptions& options) {
-  auto sources = read_sources(options.policy);
-  if (sources) return std::move(*sources);
-  return std::unexpected(
-      PolicyFailure{.status = kExitBadInput, .diagnostics = std::move(sources.error())});
+  SourcesRead read = read_readable_sources(options.policy);
+  if (read.unreadable.empty()) return std::move(read.sources);
+  return std::unexpected(PolicyFailure{.status = kExitBadInput,
+                                       .diagnostics = std::move(read.unreadable),
+                                       .sources = std::move(read.sources)});
 }
 
 std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options) {
   auto sources = read_policy(options);
-  if (!sources) return std::unexpected(std::move(sources.error()));
-  auto policy = compile_policy(*sources);
-  if (policy) return std::move(*policy);
-  return std::unexpected(
-      PolicyFailure{.status = kExitNo, .diagnostics = std::move(policy.error())});
+  PolicyFailure failure;
+  if (!sources) {
+    failure = std::move(sources.error());
+    if (failure.sources.empty()) return std::unexpected(std::move(failure));
+  } else {
+    failure.sources = std::move(*sources);
+  }
+  auto policy = compile_policy(failure.sources);
+  if (policy && failure.diagnostics.empty()) return std::move(*policy);
+  if (!policy) add_findings(failure, std::move(policy.error()));
+  return std::unexpected(std::move(failure));
+}
+
+void print_findings(std::span<const Diagnostic> diagnostics, std::span<const SourceFile> sources) {
+  fmt::print(stderr, "{}",
+             render(diagnostics, sources,
+                    {.colours = colours_wanted(STDERR_FILENO), .width = excerpt_width()}));
 }
 
 int report_failure(const PolicyFailure& failure, Format format) {
   if (format == Format::json) {
     fmt::print("{}\n",
                dump({{"ok", false}, {"diagnostics", diagnostics_json(failure.diagnostics)}}));
-    return failure.status;
+  } else {
+    print_findings(failure.diagnostics, failure.sources);
   }
-  for (const Diagnostic& one : failure.diagnostics) fmt::print(stderr, "{}\n", to_string(one));
   return failure.status;
 }
 

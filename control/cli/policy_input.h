@@ -1,6 +1,7 @@
 #pragma once
 
 #include <expected>
+#include <span>
 #include <vector>
 
 #include "control/cli/commands.h"
@@ -12,15 +13,20 @@ namespace sallyport {
 struct PolicyFailure {
   Exit status = kExitNo;
   std::vector<Diagnostic> diagnostics;
+  std::vector<SourceFile> sources;  ///< What could be read: the lines that findings are shown with.
 };
 
 /// Reads the files named on the command line; kExitBadInput when one cannot be read.
 std::expected<std::vector<SourceFile>, PolicyFailure> read_policy(const CliOptions& options);
 
-/// Reads and compiles them; kExitNo when they have errors.
+/// Reads and compiles them; kExitNo when they have errors. When a file cannot be read
+/// (kExitBadInput) the findings of the others are there, too.
 std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options);
 
-/// Prints the findings: a line each on standard error, or one JSON object on standard output.
+/// Prints findings to standard error, each with its line; in colours where that is a terminal.
+void print_findings(std::span<const Diagnostic> diagnostics, std::span<const SourceFile> sources);
+
+/// Prints the findings: as print_findings(), or one JSON object on standard output.
 /// @return failure.status.
 int report_failure(const PolicyFailure& failure, Format format);
 

@@ -98,7 +98,9 @@ int run_policy_test(const CliOptions& options) {
   if (!input) return report_failure(input.error(), options.format);
   const auto suites = load_policy_tests(input->tests, std::time(nullptr));
   if (!suites) {
-    return report_failure({.status = kExitBadInput, .diagnostics = suites.error()}, options.format);
+    return report_failure(
+        {.status = kExitBadInput, .diagnostics = suites.error(), .sources = input->tests},
+        options.format);
   }
   const auto policy = load_policy(input->policy);
   if (!policy) return report_failure(policy.error(), options.format);

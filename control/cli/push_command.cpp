@@ -57,9 +57,7 @@ int run_push(const CliOptions& options) {
   } else if (ok) {
     print_accepted(*answer);
   } else {
-    for (const auto& one : diagnostics_from_json(answer->value("diagnostics", Json::array()))) {
-      fmt::print(stderr, "{}\n", to_string(one));
-    }
+    print_findings(diagnostics_from_json(answer->value("diagnostics", Json::array())), *sources);
     print_error(text_member(*answer, "error"));
   }
   return ok ? kExitGood : kExitNo;

@@ -36,12 +36,12 @@ std::string align(const std::vector<std::vector<std::string>>& rows,
   return out;
 }
 
-bool colours_wanted() {
-  return ::isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+bool colours_wanted(int fd) {
+  return ::isatty(fd) == 1 && std::getenv("NO_COLOR") == nullptr;
 }
 
 std::string coloured(std::string_view text, std::string_view sgr) {
-  if (!colours_wanted()) return std::string(text);
+  if (!colours_wanted(STDOUT_FILENO)) return std::string(text);
   return fmt::format("\x1b[{}m{}\x1b[0m", sgr, text);
 }
 

@@ -12,10 +12,10 @@ namespace sallyport {
 std::string align(const std::vector<std::vector<std::string>>& rows,
                   const std::vector<bool>& numbers);
 
-/// True when standard output is a terminal that wants colours (NO_COLOR unset).
-bool colours_wanted();
+/// True when the open file is a terminal that wants colours (NO_COLOR unset).
+bool colours_wanted(int fd);
 
-/// `text` in an SGR colour ("31" red, "32" green, "1" bold) when colours are wanted.
+/// `text` in an SGR colour ("31" red, "32" green, "1" bold) when standard output wants colours.
 std::string coloured(std::string_view text, std::string_view sgr);
 
 /// "7 rules", "1 rule".

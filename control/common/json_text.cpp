@@ -17,6 +17,7 @@ Json diagnostics_json(std::span<const Diagnostic> diagnostics) {
                     {"line", one.line},
                     {"column", one.column},
                     {"code", one.code},
+                    {"severity", to_string(one.severity)},
                     {"message", one.message},
                     {"hint", one.hint}});
   }
@@ -32,7 +33,10 @@ std::vector<Diagnostic> diagnostics_from_json(const Json& list) {
                    .column = static_cast<unsigned>(number_member(one, "column")),
                    .code = text_member(one, "code"),
                    .message = text_member(one, "message"),
-                   .hint = text_member(one, "hint")});
+                   .hint = text_member(one, "hint"),
+                   .severity = text_member(one, "severity") == "warning"
+                                   ? Diagnostic::Severity::warning
+                                   : Diagnostic::Severity::error});
   }
   return out;
 }

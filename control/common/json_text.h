@@ -19,7 +19,7 @@ std::string dump(const Json& value);
 /// As dump(), indented, for people.
 std::string dump_pretty(const Json& value);
 
-/// [{file, line, column, code, message, hint}].
+/// [{file, line, column, code, severity, message, hint}]; severity is "error" or "warning".
 Json diagnostics_json(std::span<const Diagnostic> diagnostics);
 
 /// The reverse, forgiving: a missing or odd member reads as empty.

@@ -19,6 +19,15 @@ struct CompiledPolicy {
   uint32_t names = 0;
 };
 
+/// What read_readable_sources() found.
+struct SourcesRead {
+  std::vector<SourceFile> sources;
+  std::vector<Diagnostic> unreadable;  ///< E025, one a path that cannot be read.
+};
+
+/// As read_sources(), but gives what can be read even if something cannot.
+SourcesRead read_readable_sources(std::span<const std::filesystem::path> paths);
+
 /// Reads policy files; a folder stands for its *.yaml and *.yml, sorted by name, not recursive.
 /// Every path that cannot be read is its own diagnostic.
 std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(

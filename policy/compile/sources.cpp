@@ -62,27 +62,31 @@ std::expected<SourceFile, Diagnostic> read_file(const fs::path& path) {
 
 }  // namespace
 
-std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(
-    std::span<const std::filesystem::path> paths) {
-  std::vector<SourceFile> sources;
-  std::vector<Diagnostic> diagnostics;
+SourcesRead read_readable_sources(std::span<const std::filesystem::path> paths) {
+  SourcesRead out;
   for (const fs::path& path : paths) {
     const auto files = files_of(path);
     if (!files) {
-      diagnostics.push_back(files.error());
+      out.unreadable.push_back(files.error());
       continue;
     }
     for (const fs::path& file : *files) {
       auto source = read_file(file);
       if (source) {
-        sources.push_back(std::move(*source));
+        out.sources.push_back(std::move(*source));
       } else {
-        diagnostics.push_back(std::move(source.error()));
+        out.unreadable.push_back(std::move(source.error()));
       }
     }
   }
-  if (!diagnostics.empty()) return std::unexpected(std::move(diagnostics));
-  return sources;
+  return out;
+}
+
+std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(
+    std::span<const std::filesystem::path> paths) {
+  SourcesRead read = read_readable_sources(paths);
+  if (!read.unreadable.empty()) return std::unexpected(std::move(read.unreadable));
+  return std::move(read.sources);
 }
 
 }  // namespace sallyport

@@ -9,13 +9,31 @@
 #include <exception>
 #include <istream>
 #include <map>
+#include <optional>
 #include <spanstream>
+
+#include "policy/yaml/printable.h"
 
 namespace sallyport {
 namespace {
 
 /// Thrown to leave the parser once nothing after this point can be trusted.
 struct StopParsing {};
+
+bool is_refused(char32_t c) noexcept {
+  const bool blank = c == U'\t' || c == U'\r' || c == U'\n';
+  return !blank && (is_control(c) || is_direction_control(c));
+}
+
+/// Where `text` has its first refused or ill-formed character.
+std::optional<size_t> find_control(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = code_point_at(text, at);
+    if (!point.valid || is_refused(point.value)) return at;
+    at += point.bytes;
+  }
+  return {};
+}
 
 /// Builds YamlNode trees from yaml-cpp's events and refuses what the language does without.
 class TreeBuilder : public YAML::EventHandler {
@@ -24,7 +42,16 @@ class TreeBuilder : public YAML::EventHandler {
 
   std::vector<YamlNode> take() { return std::move(documents_); }
 
-  void OnDocumentStart(const YAML::Mark& /*mark*/) override { documents_.emplace_back(); }
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // Of a ',' where none belongs yaml-cpp makes empty documents without end.
+    if (!documents_.empty() && mark.pos == document_pos_) {
+      report_.error(line(mark), column(mark), "E001",
+                    std::string("not valid YAML: unexpected '") + byte_at(mark) + "'");
+      throw StopParsing{};
+    }
+    document_pos_ = mark.pos;
+    documents_.emplace_back();
+  }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -51,6 +78,16 @@ class TreeBuilder : public YAML::EventHandler {
     YamlNode node = make(YamlNode::Kind::scalar, mark);
     node.scalar = value;
     node.quoted = tag == "!";
+    if (node.quoted && !is_closed(mark)) {
+      report_.error(node, "E001", "not valid YAML: the quoted text has no end", "close the quote");
+    }
+    // Escapes such as "\\e" make what check_characters() refuses.
+    if (const auto bad = find_control(value)) {
+      report_.error(node, "E001",
+                    "not valid YAML: control character " +
+                        printable(value, *bad, code_point_at(value, *bad)) + " in a value",
+                    "remove it");
+    }
     put(std::move(node));
   }
 
@@ -82,6 +119,20 @@ class TreeBuilder : public YAML::EventHandler {
   char byte_at(const YAML::Mark& mark) const {
     const auto at = static_cast<size_t>(mark.pos);
     return mark.pos >= 0 && at < text_.size() ? text_[at] : '\0';
+  }
+  /// yaml-cpp takes a quoted scalar that ends with the file, after a line feed, for a whole one.
+  bool is_closed(const YAML::Mark& mark) const {
+    const char quote = byte_at(mark);
+    if (quote != '"' && quote != '\'') return true;
+    for (auto at = static_cast<size_t>(mark.pos) + 1; at < text_.size(); ++at) {
+      const bool pair = text_.substr(at).starts_with("''");
+      if (quote == '"' ? text_[at] == '\\' : pair) {
+        ++at;  // An escape: what follows is not the end.
+      } else if (text_[at] == quote) {
+        return true;
+      }
+    }
+    return false;
   }
   bool is_written_null(const YAML::Mark& mark) const {
     const char c = byte_at(mark);
@@ -131,6 +182,15 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void put(YamlNode node) {
+    if (report_.full()) {
+      report_.error(node, kTooManyErrorsCode, "the rest of the file is not read");
+      throw StopParsing{};
+    }
+    if (++nodes_ > kMaxYamlNodes) {
+      report_.error(node, "E007",
+                    "the file holds over " + std::to_string(kMaxYamlNodes) + " values", "split it");
+      throw StopParsing{};
+    }
     if (stack_.empty()) {
       documents_.back() = std::move(node);
       return;
@@ -167,7 +227,35 @@ class TreeBuilder : public YAML::EventHandler {
   Report& report_;
   std::vector<Level> stack_;
   std::vector<YamlNode> documents_;
+  int document_pos_ = 0;  ///< Where the last of them starts.
+  size_t nodes_ = 0;
 };
+
+/// Reports what YAML does not allow in a text (section 5.1 of YAML 1.2), and direction controls: a
+/// reviewer must see what the gateway reads.
+void check_characters(std::string_view text, Report& report) {
+  unsigned line = 1;
+  size_t line_start = 0;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = code_point_at(text, at);
+    const auto column = static_cast<unsigned>(at - line_start) + 1;
+    if (!point.valid) {
+      report.error(line, column, "E001",
+                   "not valid YAML: " + printable(text, at, point) + " is not UTF-8",
+                   "save the file as UTF-8");
+      return;  // Of another encoding every line would be wrong.
+    }
+    if (is_refused(point.value)) {
+      report.error(line, column, "E001",
+                   "not valid YAML: control character " + printable(text, at, point), "remove it");
+      if (report.full()) return;
+    }
+    at += point.bytes;
+    if (point.value != U'\n') continue;
+    ++line;
+    line_start = at;
+  }
+}
 
 void parse_all(std::string_view text, TreeBuilder& builder, Report& report) {
   try {
@@ -207,6 +295,8 @@ std::expected<std::vector<YamlNode>, std::vector<Diagnostic>> parse_yaml(const S
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
 
+  check_characters(text, report);
+  if (!report.ok()) return std::unexpected(report.take());
   TreeBuilder builder(text, report);
   parse_all(text, builder, report);
   if (!report.ok()) return std::unexpected(report.take());

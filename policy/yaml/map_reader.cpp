@@ -2,9 +2,13 @@
 #include <numeric>
 
 #include "policy/yaml/document.h"
+#include "policy/yaml/printable.h"
 
 namespace sallyport {
 namespace {
+
+/// Room for the longest host name and what is said of it.
+constexpr size_t kMaxMessageBytes = 500;
 
 /// Levenshtein distance; both texts are keys, so short.
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -22,16 +26,36 @@ size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+/// What may stand where `key` does not belong.
+std::string hint_for(std::string_view key, std::span<const std::string_view> known) {
+  const std::string_view nearest = nearest_key(key, known);
+  if (!nearest.empty()) return "did you mean '" + std::string(nearest) + "'?";
+  std::string out;
+  for (const std::string_view one : known) {
+    out += (out.empty() ? "one of " : ", ") + std::string(one);
+  }
+  return out;
+}
+
 }  // namespace
 
-std::string to_string(const Diagnostic& diagnostic) {
-  std::string out = diagnostic.file;
+std::string_view to_string(Diagnostic::Severity severity) noexcept {
+  return severity == Diagnostic::Severity::warning ? "warning" : "error";
+}
+
+std::string place_text(const Diagnostic& diagnostic) {
+  std::string out = printable(diagnostic.file);
   if (diagnostic.line != 0) {
     out += ":" + std::to_string(diagnostic.line) + ":" + std::to_string(diagnostic.column);
   }
-  out += diagnostic.severity == Diagnostic::Severity::warning ? ": warning[" : ": error[";
-  out += diagnostic.code + "]: " + diagnostic.message;
-  if (!diagnostic.hint.empty()) out += " (" + diagnostic.hint + ")";
+  return out;
+}
+
+std::string to_string(const Diagnostic& diagnostic) {
+  std::string out = place_text(diagnostic);
+  out += ": " + std::string(to_string(diagnostic.severity)) + "[" + diagnostic.code + "]: ";
+  out += printable(diagnostic.message);
+  if (!diagnostic.hint.empty()) out += " (" + printable(diagnostic.hint) + ")";
   return out;
 }
 
@@ -50,14 +74,33 @@ std::string_view nearest_key(std::string_view key, std::span<const std::string_v
   return best;
 }
 
-void Report::error(const YamlNode& where, std::string code, std::string message, std::string hint) {
-  error(where.line, where.column, std::move(code), std::move(message), std::move(hint));
+void Report::error(const YamlNode& where, std::string code, const std::string& message,
+                   const std::string& hint) {
+  error(where.line, where.column, std::move(code), message, hint);
 }
 
-void Report::error(unsigned line, unsigned column, std::string code, std::string message,
-                   std::string hint) {
-  diagnostics_.push_back(
-      {file_, line, column, std::move(code), std::move(message), std::move(hint)});
+void Report::error(unsigned line, unsigned column, std::string code, const std::string& message,
+                   const std::string& hint) {
+  if (full()) {
+    more_ = true;
+    return;
+  }
+  diagnostics_.push_back({file_, line, column, std::move(code),
+                          shortened(message, kMaxMessageBytes), shortened(hint, kMaxMessageBytes)});
+}
+
+std::vector<Diagnostic> Report::take() {
+  if (more_) {
+    // Behind all others, also once they are sorted.
+    const auto last = std::ranges::max_element(
+        diagnostics_, {}, [](const Diagnostic& one) { return std::pair(one.line, one.column); });
+    diagnostics_.push_back({file_, last->line, last->column, kTooManyErrorsCode,
+                            "too many errors: no more than " + std::to_string(kMaxErrorsPerFile) +
+                                " of one file are reported",
+                            "correct these first"});
+  }
+  more_ = false;
+  return std::move(diagnostics_);
 }
 
 MapReader::MapReader(const YamlNode& node, std::string what, Report& report)
@@ -83,9 +126,10 @@ void MapReader::finish() {
   const std::vector<std::string_view> known(known_.begin(), known_.end());
   for (const YamlNode::Entry& entry : node_.entries) {
     if (std::ranges::find(known, entry.key) != known.end()) continue;
-    const std::string_view nearest = nearest_key(entry.key, known);
+    const bool full = report_.full();  // Then it only has to learn that there is more.
     report_.error(entry.line, entry.column, "E008", "unknown key '" + entry.key + "' in " + what_,
-                  nearest.empty() ? "" : "did you mean '" + std::string(nearest) + "'?");
+                  full ? "" : hint_for(entry.key, known));
+    if (full) return;
   }
 }
 

@@ -64,7 +64,44 @@ TEST_CASE("policy check: statuses and messages") {
   CHECK(bad.err.starts_with((folder / "bad.yaml").string() + ":7:15: error[E"));
   const Finished none = cli({"policy", "check", folder / "none.yaml"});
   CHECK(none.status == 2);
-  CHECK(none.err.starts_with((folder / "none.yaml").string() + ": error[E"));
+  CHECK(none.err == (folder / "none.yaml").string() +
+                        ": error[E025]: cannot be read: No such file or directory\n\n1 error\n");
+}
+
+TEST_CASE("findings come with their lines, without colours when they are not for a terminal") {
+  const TempDir folder;
+  write_text(folder / "bad.yaml", kBad);
+  const std::string shown = (folder / "bad.yaml").string() +
+                            ":7:15: error[E011]: action 'Alow' is not known\n"
+                            "  7 |       action: Alow\n"
+                            "    |               ^~~~\n"
+                            "    help: did you mean 'Allow'?\n\n"
+                            "1 error\n";
+  CHECK(cli({"policy", "check", folder / "bad.yaml"}).err == shown);
+  CHECK(cli({"policy", "compile", folder / "bad.yaml", "-o", "-"}).err == shown);
+  CHECK(cli({"replay", "--policy", folder / "bad.yaml", "--pcap", folder / "bad.yaml"}).err ==
+        shown);
+}
+
+TEST_CASE("a file that cannot be read hides nothing of the others") {
+  const TempDir folder;
+  write_text(folder / "bad.yaml", kBad);
+  write_text(folder / "good.yaml", kGood);
+  // Its set may be in the file that is missing.
+  write_text(folder / "set.yaml", replaced(policy_yaml("three", "x"), "domainNames", "sets"));
+  const std::string none = folder / "none.yaml";
+  const Finished both = cli({"policy", "check", folder / "bad.yaml", none, folder / "set.yaml"});
+  CHECK(both.status == 2);
+  CHECK(both.err.starts_with(none + ": error[E025]: cannot be read: No such file or directory\n\n" +
+                             (folder / "bad.yaml").string() + ":7:15: error[E011]"));
+  CHECK(both.err.ends_with("\n2 errors\n"));
+  const Finished only = cli({"policy", "check", folder / "good.yaml", none});
+  CHECK(only.status == 2);
+  CHECK(only.out.empty());
+  CHECK(only.err.ends_with("\n1 error\n"));
+  const Finished push = cli({"push", folder / "good.yaml", none, "--socket", folder / "no.sock"});
+  CHECK(push.status == 2);
+  CHECK(push.err.starts_with(none + ": error[E025]"));
 }
 
 TEST_CASE("policy check --format json") {
@@ -77,6 +114,17 @@ TEST_CASE("policy check --format json") {
   const Finished bad = cli({"policy", "check", "--format", "json", folder / "bad.yaml"});
   CHECK(bad.status == 1);
   CHECK(Json::parse(bad.out)["diagnostics"][0]["line"] == 7);
+  CHECK(Json::parse(bad.out)["diagnostics"][0]["severity"] == "error");
+}
+
+TEST_CASE("findings as JSON and back") {
+  const std::vector<Diagnostic> all{
+      {"p.yaml", 1, 2, "E008", "a", "b"},
+      {"q.yaml", 3, 4, "W004", "c", "", Diagnostic::Severity::warning}};
+  const auto back = diagnostics_from_json(diagnostics_json(all));
+  REQUIRE(back.size() == 2);
+  CHECK(to_string(back[0]) == to_string(all[0]));
+  CHECK(to_string(back[1]) == "q.yaml:3:4: warning[W004]: c");
 }
 
 TEST_CASE("policy compile writes the image the compiler made") {
@@ -137,6 +185,8 @@ TEST_CASE("push: through the agent and back") {
   const Finished bad = cli({"push", folder / "bad.yaml", "--socket", socket});
   CHECK(bad.status == 1);
   CHECK(bad.err.starts_with((folder / "bad.yaml").string() + ":7:15: error[E"));
+  CHECK(bad.err.find("    |               ^~~~\n    help: did you mean 'Allow'?\n") !=
+        std::string::npos);
   const std::string kept = ": nothing was pushed; revision " + revision + " stays in force\n";
   CHECK(bad.err.ends_with("the pushed policy has 1 error" + kept));
   write_text(folder / "worse.yaml", replaced(policy_yaml("three", "a.example.com"), "Allow", "No"));

@@ -220,7 +220,9 @@ TEST_CASE("policy explain: what is wrong with the question is an input error") {
   const Finished flow = fixture.explain("tls.sin=x proto=udp");
   CHECK(flow.status == 2);
   CHECK(flow.out.empty());
-  CHECK(flow.err == "--flow: error[E036]: unknown key 'tls.sin' (did you mean 'tls.sni'?)\n");
+  CHECK(
+      flow.err ==
+      "--flow: error[E036]: unknown key 'tls.sin'\n    help: did you mean 'tls.sni'?\n\n1 error\n");
   const Finished json = fixture.explain("tls.sin=x", {"--format", "json"});
   CHECK(json.status == 2);
   CHECK(Json::parse(json.out)["diagnostics"][0]["code"] == "E036");
@@ -306,18 +308,20 @@ TEST_CASE("policy test: a mistake in any file is an input error") {
   const Finished none = fixture.cli("test", {"hub.yaml"});
   CHECK(none.status == 2);
   CHECK(none.err ==
-        "hub.yaml: error[E024]: there is no PolicyTest in the given files (name the policy and "
-        "its tests)\n");
+        "hub.yaml: error[E024]: there is no PolicyTest in the given files\n"
+        "    help: name the policy and its tests\n\n1 error\n");
   CHECK(fixture.cli("test", {"hub_test.yaml"}).status == 2);
   fixture.write("hub_test.yaml", replaced(std::string(kTests), "expect", "expects"));
   const Finished bad = fixture.test();
   CHECK(bad.status == 2);
-  CHECK(
-      bad.err.contains(":7:5: error[E008]: unknown key 'expects' in a test (did you mean "
-                       "'expect'?)\n"));
+  CHECK(bad.err.contains(":7:5: error[E008]: unknown key 'expects' in a test\n  7 | "));
+  CHECK(bad.err.contains("    help: did you mean 'expect'?\n"));
   fixture.write("hub_test.yaml", kTests);
   fixture.write("hub.yaml", replaced(std::string(kPolicy), "Allow", "Alow"));
-  CHECK(fixture.test().status == 2);
+  const Finished policy = fixture.test();
+  CHECK(policy.status == 2);
+  CHECK(policy.err.contains("    help: did you mean 'Allow'?\n"));
+  CHECK(policy.err.contains("^~~~\n"));
 }
 
 TEST_CASE("policy test: captures go through the data plane beside it") {

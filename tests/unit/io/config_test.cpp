@@ -214,11 +214,13 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
 
 TEST_CASE("every section refuses keys it does not know", "[config]") {
   for (const std::string section : {"cores", "memory", "flows", "inspection", "paths"}) {
-    CHECK(complaints(kPorts + section + ":\n  zzzzzzzz: 1\n") ==
-          "g.yaml:3:3: error[E008]: unknown key 'zzzzzzzz' in " + section + "\n");
+    CHECK(complaints(kPorts + section + ":\n  zzzzzzzz: 1\n")
+              .starts_with("g.yaml:3:3: error[E008]: unknown key 'zzzzzzzz' in " + section +
+                           " (one of "));
   }
   CHECK(complaints("ports:\n  inside: a\n  outside: b\n  zzzzzzzz: 1\n") ==
-        "g.yaml:4:3: error[E008]: unknown key 'zzzzzzzz' in ports\n");
+        "g.yaml:4:3: error[E008]: unknown key 'zzzzzzzz' in ports (one of inside, outside, "
+        "orientation, mtu_bytes, rx_descriptors, tx_descriptors)\n");
 }
 
 TEST_CASE("all mistakes are reported at once", "[config]") {
