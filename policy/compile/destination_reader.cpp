@@ -3,6 +3,7 @@
 #include "policy/compile/domain_name.h"
 #include "policy/compile/pattern.h"
 #include "policy/compile/reading.h"
+#include "policy/compile/regex_weight.h"
 
 namespace sallyport {
 namespace {
@@ -23,11 +24,18 @@ void read_names(const YamlNode& node, const std::string& what, Destinations& out
 void read_regexes(const YamlNode& node, const std::string& what, Destinations& out,
                   Report& report) {
   for (const ListedText& item : read_texts(node, what, report, Empty::accepted)) {
+    // Each one costs Hyperscan a look.
+    if (report.full()) return report.error(*item.node, "E029", "not looked at any more");
     if (item.text.empty() || item.text.size() > kMaxRegexBytes ||
         !std::ranges::all_of(item.text, [](char c) { return c >= ' ' && c <= '~'; })) {
       report.error(
           *item.node, "E029",
           "a regex must be 1 to " + std::to_string(kMaxRegexBytes) + " printable ASCII characters");
+    } else if (regex_weight(item.text) > kMaxRegexWeight) {
+      report.error(*item.node, "E029",
+                   "'" + item.text + "' is too costly: written out it has over " +
+                       std::to_string(kMaxRegexWeight) + " characters",
+                   "names have up to 253 bytes: '+' serves for a long {n,m}");
     } else if (const auto error = regex_error(item.text)) {
       report.error(*item.node, "E029", "'" + item.text + "' is not a regex: " + *error,
                    "PCRE syntax without look-around and back-references");

@@ -46,6 +46,10 @@ void read_identity(const YamlNode& node, Report& report, std::vector<Identity>& 
       }
       identity.labels.emplace_back(key, std::move(value));
     }
+    if (identity.labels.size() > kMaxLabels) {
+      report.error(*labels, "E035", "more than " + std::to_string(kMaxLabels) + " labels");
+      return;
+    }
   }
   if (const YamlNode* id = map.find(kSpiffeIdLabel)) {
     const std::string text = read_text(*id, kSpiffeIdLabel, report);

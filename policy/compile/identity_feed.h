@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <optional>
 #include <span>
@@ -11,6 +12,9 @@
 
 namespace sallyport {
 
+/// Every address of an entry has a copy of its labels.
+inline constexpr size_t kMaxLabels = 64;
+
 /// Reads identity feeds, YAML or JSON, which say what labels each inside address has:
 ///
 ///   apiVersion: sallyport/v1
@@ -19,7 +23,8 @@ namespace sallyport {
 ///     - {addresses: [10.1.2.3], spiffeId: spiffe://cluster.local/ns/train/sa/llm,
 ///        labels: {job: train}}
 ///
-/// `spiffeId` becomes the label kSpiffeIdLabel. An address may stand only once.
+/// `spiffeId` becomes the label kSpiffeIdLabel. An address may stand only once, and has at most
+/// kMaxLabels labels.
 /// @return every identity of every file with one address each, in the order written, or every error
 ///         of every file (docs/policy.md). Control-side only.
 std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(

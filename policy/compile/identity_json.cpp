@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "policy/compile/identity_feed.h"
+#include "policy/yaml/printable.h"
 
 namespace sallyport {
 namespace {
@@ -19,11 +20,11 @@ bool is_text(const json::object& object, std::string_view key, std::string_view 
 
 /// @return false for what is not plain text to text, a key given twice too.
 bool read_labels(const json::object& labels, Identity& out) {
-  if (labels.size() == 0) return false;
+  if (labels.size() == 0 || labels.size() > kMaxLabels) return false;
   for (const auto& [key, value] : labels) {
     std::string_view text;
     if (value.get(text) != simdjson::SUCCESS || key.empty() || text.empty()) return false;
-    if (key == kSpiffeIdLabel) return false;
+    if (key == kSpiffeIdLabel || printable(key) != key || printable(text) != text) return false;
     for (const auto& [other, ignored] : out.labels) {
       if (other == key) return false;
     }

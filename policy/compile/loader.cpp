@@ -188,29 +188,50 @@ class DocumentReader {
 };
 
 /// Finds the sets that rules name.
-void resolve_sets(Documents& documents) {
-  std::map<std::string_view, const DestinationSetModel*> by_name;
-  std::vector<std::string_view> names;
-  for (const auto& set : documents.sets) {
-    if (by_name.emplace(set->name, set.get()).second) names.push_back(set->name);
-  }
-  for (PolicyDraft& draft : documents.policies) {
-    for (size_t i = 0; i < draft.rule_sets.size(); ++i) {
-      for (const RuleDraft::SetUse& use : draft.rule_sets[i]) {
-        const auto at = by_name.find(use.name);
-        if (at != by_name.end()) {
-          draft.policy.rules[i].sets.push_back(at->second);
-          continue;
-        }
-        const std::string_view nearest = nearest_key(use.name, names);
-        documents.diagnostics.push_back(
-            {use.place.file, use.place.line, use.place.column, "E028",
-             "there is no DestinationSet '" + use.name + "' in the given files",
-             nearest.empty() ? "" : "did you mean '" + std::string(nearest) + "'?"});
-      }
+class SetResolver {
+ public:
+  explicit SetResolver(Documents& documents) : documents_(documents) {
+    for (const auto& set : documents.sets) {
+      if (by_name_.emplace(set->name, set.get()).second) names_.push_back(set->name);
     }
   }
-}
+
+  void resolve() {
+    for (PolicyDraft& draft : documents_.policies) {
+      for (size_t i = 0; i < draft.rule_sets.size(); ++i) {
+        for (const RuleDraft::SetUse& use : draft.rule_sets[i]) {
+          const auto at = by_name_.find(use.name);
+          if (at != by_name_.end()) {
+            draft.policy.rules[i].sets.push_back(at->second);
+          } else {
+            report(use);
+          }
+        }
+      }
+    }
+    for (auto& [file, report] : reports_) {
+      std::ranges::move(report.take(), std::back_inserter(documents_.diagnostics));
+    }
+  }
+
+ private:
+  static constexpr size_t kMaxHints = 20;  // Each is looked for among all sets.
+
+  void report(const RuleDraft::SetUse& use) {
+    Report& report = reports_.try_emplace(use.place.file, use.place.file).first->second;
+    const std::string_view nearest =
+        hints_++ < kMaxHints ? nearest_key(use.name, names_) : std::string_view();
+    report.error(use.place.line, use.place.column, "E028",
+                 "there is no DestinationSet '" + use.name + "' in the given files",
+                 nearest.empty() ? "" : "did you mean '" + std::string(nearest) + "'?");
+  }
+
+  Documents& documents_;
+  std::map<std::string_view, const DestinationSetModel*> by_name_;
+  std::vector<std::string_view> names_;
+  std::map<std::string, Report, std::less<>> reports_;  ///< By file.
+  size_t hints_ = 0;
+};
 
 void sort_by_place(std::vector<Diagnostic>& diagnostics) {
   std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
@@ -248,7 +269,7 @@ std::expected<PolicyModels, std::vector<Diagnostic>> load_policies(
         {file, 0, 0, "E024", "there is no EgressPolicy in the given files", ""});
   }
   // A file that does not parse may hold the sets that others name.
-  if (documents.all_parsed) resolve_sets(documents);
+  if (documents.all_parsed) SetResolver(documents).resolve();
   if (!documents.diagnostics.empty()) {
     sort_by_place(documents.diagnostics);
     return std::unexpected(std::move(documents.diagnostics));

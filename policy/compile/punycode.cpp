@@ -57,7 +57,10 @@ void append_number(uint32_t number, uint32_t bias, std::string& out) {
   out.push_back(digit(number));
 }
 
-/// RFC 3492 section 6.3. A label is at most a line of YAML, and so is far from overflow.
+/// A longer label is none in punycode either. The work grows with the square of a label's length.
+constexpr size_t kMaxLabelPoints = 63;
+
+/// RFC 3492 section 6.3. So short a label is far from overflow.
 std::string encode_label(std::u32string_view label) {
   std::string out = "xn--";
   for (const char32_t c : label) {
@@ -103,6 +106,7 @@ std::optional<std::string> to_punycode(std::string_view name) {
   for (size_t start = 0; start <= points->size();) {
     const size_t dot = std::min(points->find(U'.', start), points->size());
     const std::u32string_view label = std::u32string_view(*points).substr(start, dot - start);
+    if (label.size() > kMaxLabelPoints) return {};
     if (start > 0) out.push_back('.');
     out += is_ascii(label) ? std::string(label.begin(), label.end()) : encode_label(label);
     start = dot + 1;

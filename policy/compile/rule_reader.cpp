@@ -47,7 +47,8 @@ class RuleReader {
 
   void read_action(const YamlNode& node) {
     constexpr std::array<std::string_view, 3> kActions{"Allow", "Deny", "Pass"};
-    terms().action = read_enum(node, "action", kActions, RuleAction::deny, report_);
+    // Allow fits every other key: one mistake shall be one error.
+    terms().action = read_enum(node, "action", kActions, RuleAction::allow, report_);
     if (terms().action == RuleAction::pass && terms().tier == Tier::baseline) {
       report_.error(node, "E027", "action Pass in tier Baseline: there is no next tier",
                     "write Deny, or move the policy to an earlier tier");

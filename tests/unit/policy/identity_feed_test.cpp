@@ -65,6 +65,8 @@ TEST_CASE("the quick reader takes nothing that the other one would refuse") {
         R"({"addresses": ["10.0.0.1"], "labels": {}})",
         R"({"addresses": ["10.0.0.1"], "labels": {"a": 1}})",
         R"({"addresses": ["10.0.0.1"], "labels": {"a": ""}})",
+        R"({"addresses": ["10.0.0.1"], "labels": {"a": "\u001b[2J"}})",
+        R"({"addresses": ["10.0.0.1"], "labels": {"\u202e": "b"}})",
         R"({"addresses": ["10.0.0.1"], "labels": {"a": "b", "a": "b"}})",
         R"({"addresses": ["10.0.0.1"], "labels": {"spiffeId": "spiffe://x"}})",
         R"({"addresses": ["10.0.0.1"], "addresses": ["10.0.0.1"]})",
@@ -85,6 +87,10 @@ TEST_CASE("what is wrong in a feed is listed where it stands") {
         "4:5 E009\n4:18 E010\n4:34 E031\n");
   CHECK(read("\n  - {addresses: [10.0.0.1], labels: {spiffeId: x}}\n") == "4:37 E008\n");
   CHECK(read("\n  - {addresses: [10.0.0.1]}\n  - {addresses: [10.0.0.1]}\n") == "4:3 E014\n");
+  std::string labels;
+  for (int i = 0; i < 64; ++i) labels += "k" + std::to_string(i) + ": v, ";
+  CHECK(read("\n  - {addresses: [10.0.0.1], labels: {" + labels + "}}\n").contains("k63=v"));
+  CHECK(read("\n  - {addresses: [10.0.0.1], labels: {" + labels + "more: v}}\n") == "4:37 E035\n");
   CHECK(read(" {a: b}\n") == "3:13 E010\n");
   CHECK(read("\n  - {addresses: []}\n") == "4:17 E015\n");
   const auto other =
