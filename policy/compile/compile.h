@@ -11,12 +11,15 @@
 
 namespace sallyport {
 
+// Nothing here keeps state: any thread may call it, several at once. Bad input is a Diagnostic
+// (docs/policy.md lists the codes), never an exception; only std::bad_alloc is thrown.
+
 struct CompiledPolicy {
   std::vector<uint8_t> image;  ///< What PolicyTable::load() takes.
-  uint64_t revision = 0;
-  uint32_t documents = 0;
-  uint32_t rules = 0;
-  uint32_t names = 0;
+  uint64_t revision = 0;       ///< Of the image; revision_text() shows it. Never 0.
+  uint32_t documents = 0;      ///< EgressPolicy documents.
+  uint32_t rules = 0;          ///< In all of them.
+  uint32_t names = 0;          ///< Different domainNames and domainRegexes.
 };
 
 /// What read_readable_sources() found.
@@ -38,6 +41,7 @@ std::expected<std::vector<SourceFile>, std::vector<Diagnostic>> read_sources(
 std::expected<CompiledPolicy, std::vector<Diagnostic>> compile_models(const PolicyModels& models);
 
 /// load_policies() and compile_models().
+/// @return the image, or every error of every file, in the order of place: files by name.
 std::expected<CompiledPolicy, std::vector<Diagnostic>> compile_policy(
     std::span<const SourceFile> sources);
 

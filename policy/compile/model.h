@@ -125,7 +125,9 @@ struct PolicyModels {
   std::vector<std::unique_ptr<const DestinationSetModel>> sets;  ///< By name.
 };
 
-/// Parses and validates all files: every error of every file, in the order of place.
+/// Parses and validates all files. The models own what they point to and may be moved. Keeps no
+/// state: any thread may call it; throws nothing but std::bad_alloc.
+/// @return the documents, or every error of every file, in the order of place: files by name.
 std::expected<PolicyModels, std::vector<Diagnostic>> load_policies(
     std::span<const SourceFile> sources);
 

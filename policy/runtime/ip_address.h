@@ -58,6 +58,7 @@ std::string to_string(const IpPrefix& prefix);
 /// address: "::/0" is every IPv6 address and none of IPv4.
 bool contains(const IpPrefix& prefix, const IpAddress& address) noexcept;
 
+/// @return the address, or bad_address. Allocates nothing, as the others below.
 std::expected<IpAddress, IpParseError> parse_ip_address(std::string_view text);
 /// An address without "/length" is a block of one.
 std::expected<IpPrefix, IpParseError> parse_ip_prefix(std::string_view text);
