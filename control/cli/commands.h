@@ -18,11 +18,14 @@ enum class Format { text, json };
 /// All subcommands' options; each reads the ones it has on its command line.
 struct CliOptions {
   std::vector<std::filesystem::path> policy;
+  std::filesystem::path old_policy;
+  std::filesystem::path new_policy;
   std::filesystem::path output;
   std::filesystem::path control_socket = "/run/sallyport/control.sock";
   std::filesystem::path stats = "/run/sallyport/stats";
   std::filesystem::path pcap;
   std::string flows = "-";
+  std::string records;
   std::filesystem::path write_pcap;
   std::string checksums;
   std::string flow;
@@ -30,10 +33,12 @@ struct CliOptions {
   std::filesystem::path junit;
   Format format = Format::text;
   bool all = false;
+  bool strict = false;
 };
 
 int run_policy_check(const CliOptions& options);
 int run_policy_compile(const CliOptions& options);
+int run_policy_diff(const CliOptions& options);
 int run_policy_explain(const CliOptions& options);
 int run_policy_test(const CliOptions& options);
 int run_push(const CliOptions& options);

@@ -67,11 +67,30 @@ void add_policy_questions(CLI::App& policy, CliOptions& options, Run& chosen) {
   add_format(test, options);
 }
 
+void add_policy_diff(CLI::App& policy, CliOptions& options, Run& chosen) {
+  auto& diff = add_command(policy, "diff",
+                           "Say which flows a new policy treats differently; exits with 1 when it "
+                           "allows any that the old one denies",
+                           run_policy_diff, chosen);
+  diff.add_option("old", options.old_policy, "The policy so far: a file, or a folder of *.yaml")
+      ->required()
+      ->type_name("OLD");
+  diff.add_option("new", options.new_policy, "The policy to come")->required()->type_name("NEW");
+  diff.add_option("--flows", options.records,
+                  "Flow records, one JSON a line: which of them would change; - for standard input")
+      ->type_name("FILE");
+  add_identities(diff, options);
+  diff.add_flag("--all", options.all, "Every recorded flow that would change");
+  add_format(diff, options);
+}
+
 void add_policy_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   CLI::App* policy = app.add_subcommand("policy", "Work on policy files; needs no daemon");
   policy->require_subcommand(1);
-  auto& check = add_command(*policy, "check", "Find errors", run_policy_check, chosen);
+  auto& check = add_command(*policy, "check", "Find errors and rules that do not do what they say",
+                            run_policy_check, chosen);
   add_policy_files(check, options);
+  check.add_flag("--strict", options.strict, "Exit with 1 on warnings, too");
   add_format(check, options);
   auto& compile =
       add_command(*policy, "compile", "Write a policy image", run_policy_compile, chosen);
@@ -79,6 +98,7 @@ void add_policy_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   compile.add_option("-o,--output", options.output, "The image file; - for standard output")
       ->required();
   add_policy_questions(*policy, options, chosen);
+  add_policy_diff(*policy, options, chosen);
 }
 
 void add_daemon_commands(CLI::App& app, CliOptions& options, Run& chosen) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <iterator>
 #include <system_error>
 
@@ -13,6 +14,7 @@
 #include "control/cli/text_table.h"
 #include "control/common/json_text.h"
 #include "control/common/system.h"
+#include "policy/compile/lint.h"
 #include "policy/yaml/render.h"
 
 namespace sallyport {
@@ -76,7 +78,7 @@ std::expected<std::vector<SourceFile>, PolicyFailure> read_policy(const CliOptio
                                        .sources = std::move(read.sources)});
 }
 
-std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options) {
+std::expected<CheckedFiles, PolicyFailure> check_files(const CliOptions& options) {
   auto sources = read_policy(options);
   PolicyFailure failure;
   if (!sources) {
@@ -85,10 +87,25 @@ std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& opt
   } else {
     failure.sources = std::move(*sources);
   }
-  auto policy = compile_policy(failure.sources);
-  if (policy && failure.diagnostics.empty()) return std::move(*policy);
+  auto models = load_policies(failure.sources);
+  if (!models) {
+    add_findings(failure, std::move(models.error()));
+    return std::unexpected(std::move(failure));
+  }
+  auto policy = compile_models(*models);
+  if (policy && failure.diagnostics.empty()) {
+    return CheckedFiles{.sources = std::move(failure.sources),
+                        .models = std::move(*models),
+                        .policy = std::move(*policy)};
+  }
   if (!policy) add_findings(failure, std::move(policy.error()));
   return std::unexpected(std::move(failure));
+}
+
+std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options) {
+  auto files = check_files(options);
+  if (!files) return std::unexpected(std::move(files.error()));
+  return std::move(files->policy);
 }
 
 void print_findings(std::span<const Diagnostic> diagnostics, std::span<const SourceFile> sources) {
@@ -107,15 +124,33 @@ int report_failure(const PolicyFailure& failure, Format format) {
   return failure.status;
 }
 
+namespace {
+
+void print_warnings(const LintReport& lint, std::span<const SourceFile> sources) {
+  print_findings(lint.warnings, sources);
+  if (lint.unproved_rules == 0) return;
+  fmt::print(stderr, "note: {} too complex to say whether earlier rules cover all of it\n",
+             count_text(lint.unproved_rules, "rule is", "rules are"));
+}
+
+}  // namespace
+
 int run_policy_check(const CliOptions& options) {
-  const auto policy = compile_files(options);
-  if (!policy) return report_failure(policy.error(), options.format);
+  const auto files = check_files(options);
+  if (!files) return report_failure(files.error(), options.format);
+  const LintReport lint = lint_policies(files->models, std::time(nullptr));
   if (options.format == Format::json) {
-    fmt::print("{}\n", dump(summary_json(*policy)));
+    Json out = summary_json(files->policy);
+    out["diagnostics"] = diagnostics_json(lint.warnings);
+    out["unproved_rules"] = lint.unproved_rules;
+    fmt::print("{}\n", dump(out));
   } else {
-    fmt::print("ok: {}\n", summary(*policy));
+    print_warnings(lint, files->sources);
+    const auto warnings = lint.warnings.size();
+    fmt::print("ok: {}{}\n", summary(files->policy),
+               warnings == 0 ? "" : ", " + count_text(warnings, "warning", "warnings"));
   }
-  return kExitGood;
+  return options.strict && !lint.warnings.empty() ? kExitNo : kExitGood;
 }
 
 int run_policy_compile(const CliOptions& options) {

@@ -19,8 +19,18 @@ struct PolicyFailure {
 /// Reads the files named on the command line; kExitBadInput when one cannot be read.
 std::expected<std::vector<SourceFile>, PolicyFailure> read_policy(const CliOptions& options);
 
+/// Files that hold a policy without errors.
+struct CheckedFiles {
+  std::vector<SourceFile> sources;
+  PolicyModels models;
+  CompiledPolicy policy;
+};
+
 /// Reads and compiles them; kExitNo when they have errors. When a file cannot be read
 /// (kExitBadInput) the findings of the others are there, too.
+std::expected<CheckedFiles, PolicyFailure> check_files(const CliOptions& options);
+
+/// The same, for whoever wants the image alone.
 std::expected<CompiledPolicy, PolicyFailure> compile_files(const CliOptions& options);
 
 /// Prints findings to standard error, each with its line; in colours where that is a terminal.

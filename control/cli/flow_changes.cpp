@@ -1,0 +1,44 @@
+#include "control/cli/flow_changes.h"
+
+namespace sallyport {
+namespace {
+
+std::string decider(const PolicyTable& table, const Decision& decision) {
+  if (decision.rule == kNoRule) return std::string(to_string(decision.reason));
+  const RuleInfo rule = table.rule(decision.rule);
+  return std::string(rule.policy) + "/" + std::string(rule.name);
+}
+
+void note(FlowChange change, FlowChanges& out) {
+  ++out.changed;
+  const Verdict before = change.before.verdict;
+  const Verdict after = change.after.verdict;
+  if (after == Verdict::allow && before != Verdict::allow) ++out.newly_allowed;
+  if (after == Verdict::deny && before != Verdict::deny) ++out.newly_denied;
+  if (out.flows.size() < kMaxFlowChanges) out.flows.push_back(std::move(change));
+}
+
+}  // namespace
+
+std::expected<FlowChanges, std::string> compare_flows(std::istream& records,
+                                                      const PolicyTable& before,
+                                                      const PolicyTable& after, int64_t now) {
+  FlowChanges out;
+  uint64_t line = 0;
+  for (std::string text; std::getline(records, text);) {
+    ++line;
+    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
+    auto flow = parse_flow_record(text, now);
+    if (!flow) return std::unexpected("line " + std::to_string(line) + ": " + flow.error());
+    ++out.read;
+    const FlowFacts facts = flow->facts();
+    const Decision was = decide(before, facts, 0);
+    const Decision is = decide(after, facts, 0);
+    if (was.verdict == is.verdict && was.would_deny == is.would_deny) continue;
+    note({line, std::move(*flow), was, is, decider(before, was), decider(after, is)}, out);
+  }
+  if (records.bad()) return std::unexpected("cannot be read");
+  return out;
+}
+
+}  // namespace sallyport
