@@ -8,7 +8,7 @@ namespace {
 
 constexpr unsigned kWordBits = 64;
 /// So few clauses are as soon explored as left out.
-constexpr size_t kFew = 64;
+constexpr size_t kFew = 8;
 constexpr Axis kSpanAxes[] = {Axis::destination, Axis::source, Axis::l4, Axis::app};
 
 void set(std::vector<uint64_t>& bits, uint32_t bit) {

@@ -136,6 +136,12 @@ TEST_CASE("a change is stated by the flows that it is about") {
               "destinationBinding: enforce"}),
        "newly denied: any -> x.org at any IPv4 except 10.0.0.0/8, any IPv6 any | p/a -> p/a "
        "| address not from a trusted resolver\n"},
+      {"binding is asked for no more",
+       rules({"name: a, action: Allow, to: {domainNames: [x.org]}, protocols: [{tls: {}}], "
+              "destinationBinding: enforce"}),
+       rules({"name: a, action: Allow, protocols: [{tls: {}}], destinationBinding: enforce"}),
+       "newly allowed: any -> other names or none tls | default_deny -> p/a\n"
+       "newly allowed: any -> x.org tls | p/a -> p/a | address not from a trusted resolver\n"},
       {"less is logged", rules({kNames}), rules({(std::string(kNames) + ", log: denies").c_str()}),
        "no longer logged: any -> x.org tls:443 | p/a -> p/a | log decisions -> denies\n"},
       {"no less is logged of a denial", rules({"name: a, action: Deny"}),

@@ -27,9 +27,11 @@ std::string lint(const std::string& text, bool shape = false) {
     const size_t from = one.message.find('\'');
     const size_t to = one.message.find('\'', from + 1);
     out += one.code + " " + one.message.substr(from + 1, to - from - 1);
-    for (size_t at = one.message.find("'p/"); at != std::string::npos;
-         at = one.message.find("'p/", at + 1)) {
-      out += " " + one.message.substr(at + 1, one.message.find('\'', at + 1) - at - 1);
+    for (size_t at = to + 1; (at = one.message.find('\'', at)) != std::string::npos;) {
+      const size_t end = one.message.find('\'', at + 1);
+      const std::string quoted = one.message.substr(at + 1, end - at - 1);
+      if (quoted.find('/') != std::string::npos && one.code != "W009") out += " " + quoted;
+      at = end + 1;
     }
     out += "\n";
   }
@@ -183,6 +185,12 @@ TEST_CASE("tiers decide in their order, and a Pass lets the next one decide") {
   CHECK(lint(two("    - {name: a, action: Pass, to: {domainNames: [y.org]}}\n"
                  "    - {name: c, action: Deny}\n",
                  allow)) == "W002 b p/c\n");
+  // What is passed on is decided where it goes to: 'c' alone does not cover all of 'b'.
+  CHECK(lint(two("    - {name: a, action: Pass, to: {domainNames: [x.org]}}\n"
+                 "    - {name: c, action: Deny}\n",
+                 "    - {name: d, action: Deny, to: {domainNames: [x.org]}}\n"
+                 "    - {name: b, action: Allow, to: {domainNames: [x.org, y.org]}}\n")) ==
+        "W002 b p/c q/d\n");
 }
 
 TEST_CASE("subjects keep rules apart") {
@@ -282,7 +290,55 @@ TEST_CASE("an audit Deny lets pass what a later rule denies") {
   };
   CHECK(lint(two("name: b, action: Deny, to: {domainNames: [y.x.org, z.org]}")) == "W008 a p/b\n");
   CHECK(lint(two("name: b, action: Deny, to: {domainNames: [z.org]}")) == "");
-  CHECK(lint(two("name: b, action: Allow, to: {domainNames: [y.x.org]}")) == "W002 b\n");
+  CHECK(lint(two("name: b, action: Allow, to: {domainNames: [y.x.org]}")) == "W002 b q/a\n");
+}
+
+TEST_CASE("among many rules, those that meet are found") {
+  std::string others;
+  for (int i = 0; i < 50; ++i) {
+    const std::string n = std::to_string(i);
+    others += "    - {name: o" + n + ", action: Allow, to: {domainNames: [n" + n + ".net, \"*.m" +
+              n + ".net\"], cidrs: [10." + n + ".0.0/16]}, protocols: [{tcp: {ports: [" +
+              std::to_string(1000 + i) + "]}}]}\n";
+  }
+  struct Row {
+    const char* what;
+    const char* before;
+    const char* after;
+    const char* warnings;
+  };
+  const Row rows[] = {
+      {"a name below a wildcard", "to: {domainNames: ['*.x.org']}", "to: {domainNames: [y.x.org]}",
+       "W008 a p/b\nW002 b q/a\n"},
+      {"a name above", "to: {domainNames: [y.x.org]}", "to: {domainNames: ['*.org']}",
+       "W008 a p/b\n"},
+      {"a wildcard below a wildcard", "to: {domainNames: ['*.x.org']}",
+       "to: {domainNames: ['*.y.x.org']}", "W008 a p/b\nW002 b q/a\n"},
+      {"the same name", "to: {domainNames: [x.org]}", "to: {domainNames: [x.org]}",
+       "W008 a p/b\nW002 b q/a\n"},
+      {"another name", "to: {domainNames: [x.org]}", "to: {domainNames: [y.org]}", ""},
+      {"a regex", "to: {domainRegexes: ['x.+']}", "to: {domainNames: [xy]}",
+       "W008 a p/b\nW002 b q/a\n"},
+      {"a regex behind", "to: {domainNames: [xy]}", "to: {domainRegexes: ['x.+']}", "W008 a p/b\n"},
+      {"a block within", "to: {cidrs: [192.0.2.0/24]}", "to: {cidrs: [192.0.2.1]}",
+       "W008 a p/b\nW002 b q/a\n"},
+      {"a block around", "to: {cidrs: [192.0.2.1]}", "to: {cidrs: [192.0.0.0/8]}", "W008 a p/b\n"},
+      {"another block", "to: {cidrs: [192.0.2.0/24]}", "to: {cidrs: [192.0.3.0/24]}", ""},
+      {"a port of a range", "protocols: [{udp: {ports: ['50-60']}}]",
+       "protocols: [{dns: {ports: [53]}}]", "W008 a p/b\n"},
+  };
+  for (const Row& row : rows) {
+    CAPTURE(row.what);
+    const std::string text =
+        test::policy_text(
+            "  mode: audit\n  priority: 1\n  egress:\n    - {name: a, action: Deny, " +
+                std::string(row.before) + "}\n",
+            "q") +
+        "---\n" +
+        test::policy_text("  egress:\n" + others + "    - {name: b, action: Deny, " + row.after +
+                          "}\n");
+    CHECK(lint(text) == row.warnings);
+  }
 }
 
 TEST_CASE("warnings stand in the order of their places") {
