@@ -146,7 +146,7 @@ class Walk {
       if (absent) {
         out.verdict = Verdict::deny;
         out.reason = Reason::destination_binding;
-      } else {
+      } else if (terms.mode == PolicyMode::enforce) {
         out = {
             .verdict = Verdict::pending, .reason = Reason::default_deny, .waits_for = kFactBinding};
       }

@@ -131,9 +131,14 @@ std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(
       continue;
     }
     Report report(source.name);
+    bool empty = true;
     for (const YamlNode& document : *documents) {
-      if (document.kind != YamlNode::Kind::null) read_document(document, out, report);
+      if (document.kind == YamlNode::Kind::null) continue;  // Only comments.
+      empty = false;
+      read_document(document, out, report);
     }
+    // A file that is being written, or was cut off, must not take every label away.
+    if (empty) report.error(0, 0, "E024", "there is no IdentityFeed in the file");
     std::ranges::move(report.take(), std::back_inserter(diagnostics));
   }
   if (!diagnostics.empty()) return std::unexpected(std::move(diagnostics));

@@ -154,6 +154,7 @@ class Walk {
   void apply_terms(const RuleTerms& terms, bool is_bound, Decision& out) const noexcept {
     if (is_bound && terms.binding == DestinationBinding::enforce) {
       if (facts_.binding_known == Known::unknown) {
+        if (terms.mode == PolicyMode::audit) return;  // It passes either way.
         out = {
             .verdict = Verdict::pending, .reason = Reason::default_deny, .waits_for = kFactBinding};
         return;

@@ -141,6 +141,7 @@ class Reference {
       out.verdict = Verdict::allow;
       if (one.bound && terms.binding == DestinationBinding::enforce) {
         if (facts_.binding_known == Known::unknown) {
+          if (terms.mode == PolicyMode::audit) return out;
           return {.verdict = Verdict::pending,
                   .reason = Reason::default_deny,
                   .waits_for = kFactBinding};

@@ -93,6 +93,11 @@ TEST_CASE("what is wrong in a feed is listed where it stands") {
   CHECK(read("\n  - {addresses: [10.0.0.1], labels: {" + labels + "more: v}}\n") == "4:37 E035\n");
   CHECK(read(" {a: b}\n") == "3:13 E010\n");
   CHECK(read("\n  - {addresses: []}\n") == "4:17 E015\n");
+  for (const char* text : {"", "# only a comment\n", "---\n"}) {
+    const auto nothing = load_identities(std::vector{SourceFile{"feed.yaml", text}});
+    REQUIRE(!nothing);
+    CHECK(nothing.error().front().code == "E024");
+  }
   const auto other =
       load_identities(std::vector{SourceFile{"p.yaml", "apiVersion: v1\nkind: EgressPolicy\n"}});
   REQUIRE(!other);

@@ -264,6 +264,19 @@ TEST_CASE("destination binding is about flows that a name let through") {
              });
 }
 
+TEST_CASE("a document in audit denies for no binding and no budget") {
+  check_all(
+      *load_table(policy_text(
+          "  mode: audit\n  egress:\n    - {name: r, action: Allow, to: {domainNames: [a.test]},"
+          " destinationBinding: enforce, budget: {bytesOut: 1, window: 1s}}\n")),
+      {
+          {"name=a.test binding=bound", "allow p/r"},
+          {"name=a.test", "allow p/r"},  // It passes, whatever the binding turns out to be.
+          {"name=a.test binding=unbound", "allow p/r destination_binding would_deny"},
+          {"name=a.test binding=bound budget=spent", "allow p/r budget_exceeded would_deny"},
+      });
+}
+
 TEST_CASE("a spent budget") {
   check_rule("budget: {bytesOut: 1GiB, window: 1h}",
              {{"budget=spent", "deny p/r budget_exceeded"}, {"", "allow p/r"}});
