@@ -52,8 +52,8 @@ struct PolicyDiff {
 struct DiffOptions {
   /// Unix seconds. What happened only before that is no change: rules that expired are gone.
   int64_t now = INT64_MIN;
-  /// In clauses looked at; the default is some seconds.
-  uint64_t max_steps = 300'000'000;
+  /// In clauses looked at; the default takes some ten seconds.
+  uint64_t max_steps = 100'000'000;
   /// More than these are counted in left_out.
   size_t max_changes = 2000;
 };

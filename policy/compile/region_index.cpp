@@ -188,6 +188,7 @@ void RegionIndex::drop_other_labels(uint32_t condition, Bits& bits) const {
 RegionIndex::Bits RegionIndex::meeting_clause(uint32_t clause) {
   const auto& one = space_.clauses()[clause];
   Bits out(words_, ~uint64_t{0});
+  out.back() = (uint64_t{1} << (space_.clauses().size() % kWordBits)) - 1;  // None but clauses.
   const uint32_t labels = condition_of(one, Axis::labels);
   if (labels != kAnyValue) drop_other_labels(labels, out);
   for (const Axis axis : {Axis::source, Axis::destination, Axis::l4, Axis::app, Axis::name}) {
