@@ -25,11 +25,12 @@ std::expected<LoadedPolicy, PolicyFailure> load_side(const std::filesystem::path
 /// Both with the labels that --identities names, if it does.
 std::expected<void, PolicyFailure> use_identities(const CliOptions& options, LoadedPolicy& before,
                                                   LoadedPolicy& after) {
-  const auto identities = load_identity_option(options);
-  if (!identities) return std::unexpected(identities.error());
-  if (!*identities) return {};
+  const auto loaded = load_identity_option(options);
+  if (!loaded) return std::unexpected(loaded.error());
+  const std::optional<std::vector<Identity>>& identities = *loaded;
+  if (!identities) return {};
   for (LoadedPolicy* one : {&before, &after}) {
-    auto table = one->table->with_identities(**identities);
+    auto table = one->table->with_identities(*identities);
     if (!table) throw std::runtime_error("the labels do not fit into the policy");
     one->table = std::move(*table);
   }

@@ -66,7 +66,7 @@ RuleReach::Answer RuleReach::reach(uint32_t rule) {
   }
   const Cover cover{rule, all, by};
   out.same_effect = !like.empty() && covers(cover, like);
-  out.by = fewest(cover, out.same_effect ? std::move(like) : by);
+  out.by = fewest(cover, out.same_effect ? like : by);
   return out;
 }
 

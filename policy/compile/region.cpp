@@ -24,10 +24,11 @@ std::vector<Region> join_along(Axis axis, std::vector<Region> regions) {
     if (auto node = region.keys.extract(axis)) keys = std::move(node.mapped());
     const auto [it, fresh] = by_rest.try_emplace(std::move(region), keys);
     if (fresh) continue;
-    if (it->second && keys) {
-      it->second = unite(*it->second, *keys);
+    std::optional<Intervals>& joined = it->second;
+    if (joined && keys) {
+      *joined = unite(*joined, *keys);
     } else {
-      it->second.reset();
+      joined.reset();
     }
   }
   std::vector<Region> out;
@@ -191,7 +192,7 @@ uint32_t RegionEngine::build_split(const Candidates& list, Axis axis,
                                    const RegionContext& context) {
   RegionSplit split = splitter_.split(list, axis, context);
   const bool predicate = axis != Axis::name && !is_interval(axis);
-  const Axis next = predicate ? axis : static_cast<Axis>(static_cast<unsigned>(axis) + 1);
+  const Axis next = predicate ? axis : axis_at(static_cast<unsigned>(axis) + 1);
   Node node{.axis = axis, .value = split.predicate, .edges = {}, .domain = split.domain};
   for (const RegionSplit::Part& part : split.parts) {
     const uint32_t child = build(split.members(part), next, part.context);

@@ -54,7 +54,7 @@ bool RegionEngine::search(Candidates list, Axis from, RegionContext context) {
 bool RegionEngine::search_parts(const RegionSplit& split) {
   const Axis axis = split.axis;
   const bool predicate = axis != Axis::name && !is_interval(axis);
-  const Axis next = predicate ? axis : static_cast<Axis>(static_cast<unsigned>(axis) + 1);
+  const Axis next = predicate ? axis : axis_at(static_cast<unsigned>(axis) + 1);
   for (const RegionSplit::Part& part : split.parts) {
     if (predicate) {
       path_.answers.push_back({axis, split.predicate, part.label[0].first == 1});
@@ -74,6 +74,7 @@ bool RegionEngine::search_parts(const RegionSplit& split) {
 /// Whether what is left is a flow as wanted: the target decides it and, where that is asked, an
 /// enforced Deny of another rule would be next.
 bool RegionEngine::hit(const Candidates& list, Axis axis, const RegionContext& context) {
+  if (!target_) return false;
   const auto rule_at = [&](size_t i) { return space_.clauses()[list[i]].rule; };
   if (rule_at(0) != target_->rule || !splitter_.settled(list[0], axis, context)) return false;
   if (!target_->deny_behind) return true;

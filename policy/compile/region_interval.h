@@ -8,7 +8,7 @@
 namespace sallyport {
 
 /// One value of an ordered axis: an address, a port, a second, a numbered atom. 128 bits hold all.
-__extension__ typedef unsigned __int128 RegionKey;
+__extension__ using RegionKey = unsigned __int128;
 
 /// Closed: both ends belong to it.
 struct Interval {

@@ -212,7 +212,9 @@ bool path_can(const Answers& answers, SampleFlow& sample) {
   static const RegularLanguage kAnyPath = RegularLanguage::any_path();
   Languages in{&kAnyPath};
   Languages out;
-  for (const auto& [predicate, yes] : answers) (yes ? in : out).push_back(&*predicate->language);
+  for (const auto& [predicate, yes] : answers) {
+    if (predicate->language) (yes ? in : out).push_back(&*predicate->language);
+  }
   if (find_word(in, out, sample.path) != WordSearch::none) return true;
   sample.path.clear();  // A request may have none: CONNECT.
   return in.size() == 1;

@@ -36,6 +36,11 @@ enum class Axis : uint8_t {
 };
 inline constexpr unsigned kAxes = static_cast<unsigned>(Axis::binding);
 
+/// The axis with this index, or Axis::binding past the last.
+constexpr Axis axis_at(unsigned index) {
+  return index < kAxes ? static_cast<Axis>(index) : Axis::binding;
+}
+
 /// Split by intervals of keys; all others but `name` by predicates.
 constexpr bool is_interval(Axis axis) {
   return axis == Axis::destination || axis == Axis::source || axis == Axis::l4 ||

@@ -89,7 +89,7 @@ Axis RegionSplitter::next_axis(const Candidates& list, Axis from,
       if (here ? open(conditions[axis], from, context) : conditions[axis] != kAnyValue) next = axis;
     }
   }
-  return static_cast<Axis>(next);
+  return axis_at(next);
 }
 
 bool RegionSplitter::settled(uint32_t clause, Axis axis, const RegionContext& context) const {

@@ -117,7 +117,7 @@ std::string names_text(const RegionSpace& space, const Intervals& keys, const In
   const Intervals in = intersect(keys, listed);
   if (has(keys, kOtherName)) {
     const Intervals out = intersect(subtract(domain, keys), listed);
-    const std::string what = has(keys, kNoName) ? "any" : "any name";
+    std::string what = has(keys, kNoName) ? "any" : "any name";
     if (out.empty()) return what;
     if (in.empty() && !has(keys, kNoName)) return "other names";
     if (in.empty()) return "other names or none";
@@ -289,7 +289,10 @@ class AnswersText {
 
 std::string labels_text(const RegionPredicate& predicate) {
   std::vector<std::string> out;
-  for (const auto& [key, value] : predicate.labels) out.push_back(key + ": " + value);
+  for (const auto& [key, value] : predicate.labels) {
+    out.push_back(key);
+    out.back().append(": ").append(value);
+  }
   return "{" + join(out) + "}";
 }
 
