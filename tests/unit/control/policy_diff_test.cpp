@@ -158,7 +158,7 @@ TEST_CASE("policy diff --identities: labels decide recorded flows") {
   const auto changes = [&](std::vector<std::string> more) {
     more.insert(more.begin(), {"diff", "old.yaml", "labelled.yaml", "--flows", "flows"});
     const std::string out = fixture.cli(more).out;
-    return out.substr(out.rfind("\n", out.size() - 2) + 1);
+    return out.substr(out.rfind('\n', out.size() - 2) + 1);
   };
   CHECK(changes({}) == "1 of 1 recorded flow would change: 0 newly allowed, 0 newly denied\n");
   CHECK(changes({"--identities", "feed.yaml"}) ==

@@ -205,7 +205,8 @@ TEST_CASE("a set is the destinations of each rule that uses it") {
         "newly allowed: any -> y.org tls | default_deny -> p/a\n");
   // No matter whether a name is the rule's own or of its set.
   CHECK(diff(with_set("x.org"), rules({"name: a, action: Allow, to: {domainNames: [x.org]}, "
-                                       "protocols: [{tls: {}}]"})) == "");
+                                       "protocols: [{tls: {}}]"}))
+            .empty());
 }
 
 TEST_CASE("a Pass opens the next tier") {

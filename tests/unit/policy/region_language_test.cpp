@@ -10,8 +10,9 @@ namespace {
 
 RegularLanguage regex(const char* text) {
   auto out = RegularLanguage::regex(text);
-  if (!out) FAIL("not understood: " << text);
-  return std::move(*out);
+  if (out) return std::move(*out);
+  FAIL("not understood: " << text);
+  return RegularLanguage();
 }
 
 RegularLanguage path(const std::string& glob) {

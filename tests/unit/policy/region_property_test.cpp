@@ -176,7 +176,7 @@ void check_pair(unsigned seed) {
     CAPTURE(to_string(facts.source), to_string(facts.destination), facts.destination_port,
             sample.name, sample.path);
     CHECK(test::holds(comparison.space(), region, comparison.names(), facts, sample.labels));
-    CHECK(wrong_about(comparison, regions, pair, facts, sample.labels) == "");
+    CHECK(wrong_about(comparison, regions, pair, facts, sample.labels).empty());
   }
   RandomPolicy random = seeded(seed + 1'000'000);
   for (int i = 0; i < 100; ++i) {
