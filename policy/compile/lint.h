@@ -21,6 +21,10 @@ struct LintReport {
 /// wrongly as alive where the proof needs a domainRegexes entry that region_language.h does not
 /// understand.
 ///
+/// Bounded by work, which is counted in clauses and automaton states looked at and not in time, so
+/// the answer is the same on every machine: a rule that costs too much, or that comes after many
+/// that did, is unproved. A few seconds at most for any 1,000 rules.
+///
 /// Control-side only: allocates; a second or two for 10,000 rules. Needs no lock; writes nothing.
 ///
 /// @param now  Unix seconds: what is expired, and when flows begin to matter.

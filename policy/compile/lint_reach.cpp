@@ -7,6 +7,9 @@ namespace {
 
 /// In clauses looked at: about a tenth of a second for one rule.
 constexpr uint64_t kMaxSteps = 4'000'000;
+/// What all rules may cost together: a few seconds for a thousand of them.
+constexpr uint64_t kFirstSteps = 20'000'000;
+constexpr uint64_t kStepsARule = 40'000;
 /// So many rules that cover another are thinned out to the ones that matter.
 constexpr size_t kMaxThinned = 16;
 
@@ -28,7 +31,8 @@ bool same_effect(const RegionSpace::Rule& a, const RegionSpace::Rule& b) {
 RuleReach::RuleReach(const PolicyModels& models, int64_t now)
     : space_(space_of(models)),
       index_(space_),
-      engine_(space_, {time_key(now), time_key(INT64_MAX)}, kMaxSteps) {}
+      engine_(space_, {time_key(now), time_key(INT64_MAX)}, kMaxSteps),
+      steps_left_(kFirstSteps) {}
 
 Candidates RuleReach::own_clauses(uint32_t rule) const {
   const auto& info = space_.rules()[rule];
@@ -40,12 +44,16 @@ Candidates RuleReach::own_clauses(uint32_t rule) const {
 RegionEngine::Found RuleReach::find(const Candidates& list, const RegionEngine::Target& target) {
   const Candidates own = own_clauses(target.rule);
   for (const uint32_t clause : own) engine_.splitter().focus(clause, true);
+  engine_.limit_steps(std::min(kMaxSteps, steps_left_));
+  const uint64_t before = engine_.splitter().steps();
   auto out = engine_.find(list, target);
+  steps_left_ -= std::min(steps_left_, engine_.splitter().steps() - before);
   for (const uint32_t clause : own) engine_.splitter().focus(clause, false);
   return out;
 }
 
 RuleReach::Answer RuleReach::reach(uint32_t rule) {
+  steps_left_ += kStepsARule;
   const auto& info = space_.rules()[rule];
   const Candidates all = index_.meeting(rule, info.first_clause + info.clauses);
   auto found = find(all, {rule, false});
@@ -57,6 +65,7 @@ RuleReach::Answer RuleReach::reach(uint32_t rule) {
   out.kind = Answer::Kind::undecided;
   if (engine_.end() != SearchEnd::complete) return out;
   const bool matches = find(own_clauses(rule), {rule, false}).region.has_value();
+  if (!matches && engine_.end() != SearchEnd::complete) return out;
   out.kind = matches ? Answer::Kind::covered : Answer::Kind::never_matches;
   if (!matches) return out;
   const std::vector<uint32_t> by(found.deciders.begin(), found.deciders.end());
@@ -98,7 +107,7 @@ std::vector<uint32_t> RuleReach::fewest(const Cover& cover, std::vector<uint32_t
 std::optional<uint32_t> RuleReach::deny_behind(uint32_t rule) {
   const auto all = index_.meeting(rule, static_cast<uint32_t>(space_.clauses().size()));
   const auto found = find(all, {rule, true});
-  if (!found.region) return std::nullopt;
+  if (!found.region || engine_.end() != SearchEnd::complete) return std::nullopt;
   return found.behind;
 }
 

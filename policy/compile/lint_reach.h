@@ -51,6 +51,7 @@ class RuleReach {
   RegionSpace space_;
   RegionIndex index_;
   RegionEngine engine_;
+  uint64_t steps_left_;  ///< Of all rules so far: what one leaves, the next may use.
 };
 
 }  // namespace sallyport

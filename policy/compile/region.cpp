@@ -165,6 +165,7 @@ std::vector<Region> RegionEngine::compare(const Candidates& list, const Compare&
                                           size_t max_regions) {
   compare_ = &compare;
   max_regions_ = max_regions;
+  splitter_.limit(max_steps_);
   root_ = build(list, Axis::name, {});
   compare_ = nullptr;
   return list_regions(root_);

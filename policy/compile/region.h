@@ -55,6 +55,8 @@ class RegionEngine {
   /// @param max_steps  What one compare() or find() may cost, in clauses looked at.
   RegionEngine(const RegionSpace& space, Interval time, uint64_t max_steps);
 
+  /// Of each find() from now on.
+  void limit_steps(uint64_t steps) noexcept { steps_each_ = steps; }
   RegionSplitter& splitter() noexcept { return splitter_; }
 
   /// Every region in which `compare` gives an outcome and a clause in focus can match, merged.

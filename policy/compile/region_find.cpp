@@ -8,6 +8,7 @@ RegionEngine::Found RegionEngine::find(const Candidates& list, const Target& tar
   target_ = target;
   end_ = SearchEnd::complete;
   max_steps_ = splitter_.steps() + steps_each_;
+  splitter_.limit(max_steps_);
   found_ = {};
   path_ = {};
   memo_.clear();

@@ -13,6 +13,8 @@ using Bytes = RegularLanguage::Bytes;
 
 /// Product states one search may visit.
 constexpr size_t kMaxVisited = 20'000;
+/// What one search may cost where nobody else says so.
+constexpr uint64_t kMaxWork = 4'000'000;
 
 Bytes all_but(char c) {
   Bytes out;
@@ -102,18 +104,23 @@ class WordFinder {
     all_.insert(all_.end(), out.begin(), out.end());
   }
 
-  WordSearch run(std::string& word) {
+  WordSearch run(std::string& word, uint64_t& work) {
     Product first;
     for (const RegularLanguage* one : all_) first.push_back(one->start());
     visit(std::move(first), 0, 0);
     for (size_t i = 0; i < order_.size(); ++i) {
       if (wanted(order_[i]->first)) {
         word = spell(i);
+        work -= cost_;
         return WordSearch::found;
       }
-      if (order_.size() > kMaxVisited) return WordSearch::gave_up;
       expand(i);
+      if (order_.size() > kMaxVisited || cost_ >= work) {
+        work = 0;
+        return WordSearch::gave_up;
+      }
     }
+    work -= cost_;
     return WordSearch::none;
   }
 
@@ -137,7 +144,7 @@ class WordFinder {
   }
 
   /// One byte of each class of bytes that no automaton tells apart here.
-  std::vector<unsigned char> bytes_of(const Product& product) const {
+  std::vector<unsigned char> bytes_of(const Product& product) {
     std::vector<const Bytes*> sets;
     for (size_t i = 0; i < all_.size(); ++i) {
       for (const uint32_t state : product[i]) {
@@ -148,12 +155,23 @@ class WordFinder {
     std::ranges::sort(sets);
     sets.erase(std::ranges::unique(sets).begin(), sets.end());
     static const auto kBytes = readable_first();
-    std::map<std::vector<bool>, unsigned char> classes;
+    cost_ += 8 * (sets.size() + 1);
+    // Each set cuts the classes so far in two; they are numbered as they turn up.
+    std::array<uint16_t, 256> class_of{};
+    for (const Bytes* set : sets) {
+      std::array<std::array<uint16_t, 2>, 256> cut{};
+      uint16_t classes = 0;
+      for (const unsigned char byte : kBytes) {
+        uint16_t& part = cut[class_of[byte]][set->test(byte) ? 1 : 0];
+        if (part == 0) part = ++classes;
+        class_of[byte] = static_cast<uint16_t>(part - 1);
+      }
+    }
     std::vector<unsigned char> out;
+    Bytes seen;
     for (const unsigned char byte : kBytes) {
-      std::vector<bool> in;
-      for (const Bytes* set : sets) in.push_back(set->test(byte));
-      if (classes.try_emplace(std::move(in), byte).second) out.push_back(byte);
+      if (!seen.test(class_of[byte])) out.push_back(byte);
+      seen.set(class_of[byte]);
     }
     return out;
   }
@@ -165,6 +183,7 @@ class WordFinder {
       bool dead = false;
       for (size_t i = 0; i < all_.size() && !dead; ++i) {
         next.push_back(all_[i]->step(product[i], byte));
+        cost_ += 3 + product[i].size() + next.back().size();
         dead = i < in_ && next.back().empty();
       }
       if (!dead) visit(std::move(next), index, byte);
@@ -182,6 +201,7 @@ class WordFinder {
 
   using Seen = std::map<Product, Origin>;
   size_t in_;
+  uint64_t cost_ = 0;
   std::vector<const RegularLanguage*> all_;
   Seen seen_;
   std::vector<Seen::const_iterator> order_;
@@ -290,7 +310,15 @@ bool RegularLanguage::matches(std::string_view text) const {
 
 WordSearch find_word(std::span<const RegularLanguage* const> in,
                      std::span<const RegularLanguage* const> out, std::string& word) {
-  return WordFinder(in, out).run(word);
+  uint64_t work = kMaxWork;
+  return find_word(in, out, word, work);
+}
+
+WordSearch find_word(std::span<const RegularLanguage* const> in,
+                     std::span<const RegularLanguage* const> out, std::string& word,
+                     uint64_t& work) {
+  if (work == 0) return WordSearch::gave_up;
+  return WordFinder(in, out).run(word, work);
 }
 
 }  // namespace sallyport

@@ -71,5 +71,10 @@ enum class WordSearch : uint8_t {
 /// The shortest word, or one of them, that is in all of `in` and in none of `out`.
 WordSearch find_word(std::span<const RegularLanguage* const> in,
                      std::span<const RegularLanguage* const> out, std::string& word);
+/// The same with a limit: `work` units, about 25 ns each, less those that the search took. It
+/// grows with the automata, so many large ones end a search sooner. 0 after it gave up.
+WordSearch find_word(std::span<const RegularLanguage* const> in,
+                     std::span<const RegularLanguage* const> out, std::string& word,
+                     uint64_t& work);
 
 }  // namespace sallyport

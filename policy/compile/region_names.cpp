@@ -158,7 +158,10 @@ bool RegionSplitter::name_of(RegionKey atom, const std::vector<std::pair<uint32_
       if (agrees) listed.push_back(text);
     }
     const RegularLanguage words = RegularLanguage::words(listed);
-    found = name_can(language_of(atom), {&others_below(atom), &words}, compiled, word);
+    const uint64_t before = work_left();
+    uint64_t work = before;
+    found = name_can(language_of(atom), {&others_below(atom), &words}, compiled, word, work);
+    charge_work(before, work);
   }
   name = word;
   return found;

@@ -52,13 +52,14 @@ bool choose_text(const Answers& answers, std::string& out) {
 using Languages = std::vector<const RegularLanguage*>;
 
 /// A value of one header line; `must_miss` may be null.
-bool line_can(const Languages& in, const RegularLanguage* must_miss, std::string& value) {
+bool line_can(const Languages& in, const RegularLanguage* must_miss, std::string& value,
+              uint64_t& work) {
   Languages out;
   if (must_miss != nullptr) out.push_back(must_miss);
   static const RegularLanguage kAnything = RegularLanguage::header("*");
   Languages all = in;
   if (all.empty()) all.push_back(&kAnything);
-  return find_word(all, out, value) != WordSearch::none;
+  return find_word(all, out, value, work) != WordSearch::none;
 }
 
 /// What every line of the header must match.
@@ -75,13 +76,14 @@ Languages required(const Answers& answers, const std::string& header) {
 
 /// Makes the conjunction false by leaving a header out, or by one more line of it: a header given
 /// twice matches only where both lines do, so no two refusals are in each other's way.
-bool refuse(const CompiledRegionPredicate& predicate, const Answers& answers, SampleFlow& sample) {
+bool refuse(const CompiledRegionPredicate& predicate, const Answers& answers, SampleFlow& sample,
+            uint64_t& work) {
   const auto& matches = predicate.predicate.headers;
   for (size_t i = 0; i < matches.size(); ++i) {
     const Languages in = required(answers, matches[i].name);
     if (in.empty()) return true;
     std::string value;
-    if (!line_can(in, &predicate.headers[i], value)) continue;
+    if (!line_can(in, &predicate.headers[i], value, work)) continue;
     sample.headers.emplace_back(matches[i].name, value);
     return true;
   }
@@ -208,19 +210,19 @@ bool method_can(const Answers& answers, SampleFlow& sample) {
   return possible;
 }
 
-bool path_can(const Answers& answers, SampleFlow& sample) {
+bool path_can(const Answers& answers, SampleFlow& sample, uint64_t& work) {
   static const RegularLanguage kAnyPath = RegularLanguage::any_path();
   Languages in{&kAnyPath};
   Languages out;
   for (const auto& [predicate, yes] : answers) {
     if (predicate->language) (yes ? in : out).push_back(&*predicate->language);
   }
-  if (find_word(in, out, sample.path) != WordSearch::none) return true;
+  if (find_word(in, out, sample.path, work) != WordSearch::none) return true;
   sample.path.clear();  // A request may have none: CONNECT.
   return in.size() == 1;
 }
 
-bool headers_can(const Answers& answers, SampleFlow& sample) {
+bool headers_can(const Answers& answers, SampleFlow& sample, uint64_t& work) {
   sample.headers.clear();
   std::set<std::string> present;
   for (const auto& [predicate, yes] : answers) {
@@ -230,22 +232,22 @@ bool headers_can(const Answers& answers, SampleFlow& sample) {
   }
   for (const std::string& header : present) {
     std::string value;
-    if (!line_can(required(answers, header), nullptr, value)) return false;
+    if (!line_can(required(answers, header), nullptr, value, work)) return false;
     sample.headers.emplace_back(header, value);
   }
   return std::ranges::all_of(answers, [&](const auto& answer) {
-    return answer.second || refuse(*answer.first, answers, sample);
+    return answer.second || refuse(*answer.first, answers, sample, work);
   });
 }
 
 bool name_can(const RegularLanguage& in, const std::vector<const RegularLanguage*>& out,
-              const Answers& answers, std::string& name) {
+              const Answers& answers, std::string& name, uint64_t& work) {
   Languages must{&in};
   Languages must_not = out;
   for (const auto& [predicate, yes] : answers) {
     if (predicate->language) (yes ? must : must_not).push_back(&*predicate->language);
   }
-  return find_word(must, must_not, name) != WordSearch::none;
+  return find_word(must, must_not, name, work) != WordSearch::none;
 }
 
 }  // namespace sallyport

@@ -72,11 +72,12 @@ bool alpns_can(const Answers& answers, SampleFlow& sample);
 bool ja4_can(const Answers& answers, SampleFlow& sample);
 bool ech_can(const Answers& answers, SampleFlow& sample);
 bool method_can(const Answers& answers, SampleFlow& sample);
-bool path_can(const Answers& answers, SampleFlow& sample);
-bool headers_can(const Answers& answers, SampleFlow& sample);
+/// Those with languages take their searches off `work`, as find_word() does.
+bool path_can(const Answers& answers, SampleFlow& sample, uint64_t& work);
+bool headers_can(const Answers& answers, SampleFlow& sample, uint64_t& work);
 
 /// Names of `in` that are in no language of `out` and give these answers.
 bool name_can(const RegularLanguage& in, const std::vector<const RegularLanguage*>& out,
-              const Answers& answers, std::string& name);
+              const Answers& answers, std::string& name, uint64_t& work);
 
 }  // namespace sallyport

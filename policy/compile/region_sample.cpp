@@ -6,6 +6,8 @@ namespace sallyport {
 namespace {
 
 constexpr uint8_t kSomeOtherProtocol = 47;  // GRE
+/// What the search for a path may cost, and that for headers.
+constexpr uint64_t kMaxSampleWork = 400'000;
 
 class Sampler {
  public:
@@ -130,13 +132,19 @@ class Sampler {
 
   void choose_facts() {
     using Can = bool (*)(const Answers&, SampleFlow&);
-    constexpr std::pair<Axis, Can> kFacts[] = {{Axis::labels, labels_can},  {Axis::alpn, alpns_can},
-                                               {Axis::ja4, ja4_can},        {Axis::ech, ech_can},
-                                               {Axis::method, method_can},  {Axis::path, path_can},
-                                               {Axis::headers, headers_can}};
+    constexpr std::pair<Axis, Can> kFacts[] = {{Axis::labels, labels_can},
+                                               {Axis::alpn, alpns_can},
+                                               {Axis::ja4, ja4_can},
+                                               {Axis::ech, ech_can},
+                                               {Axis::method, method_can}};
     for (const auto& [axis, can] : kFacts) {
       static_cast<void>(can(splitter_.answers_of(axis, decided(axis)), out_));
     }
+    uint64_t work = kMaxSampleWork;
+    static_cast<void>(path_can(splitter_.answers_of(Axis::path, decided(Axis::path)), out_, work));
+    work = kMaxSampleWork;
+    static_cast<void>(
+        headers_can(splitter_.answers_of(Axis::headers, decided(Axis::headers)), out_, work));
   }
 
   const RegionSpace& space_;

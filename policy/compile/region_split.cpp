@@ -297,6 +297,13 @@ bool RegionSplitter::possible(Axis axis, const RegionContext& context) {
   const Answers answers = answers_of(axis, context.decided);
   steps_ += answers.size();
   SampleFlow sample;
+  const auto searched = [&](const auto& can) {
+    const uint64_t before = work_left();
+    uint64_t work = before;
+    const bool out = can(work);
+    charge_work(before, work);
+    return out;
+  };
   switch (axis) {
     case Axis::regex: {
       std::string name;
@@ -314,9 +321,9 @@ bool RegionSplitter::possible(Axis axis, const RegionContext& context) {
     case Axis::method:
       return method_can(answers, sample);
     case Axis::path:
-      return path_can(answers, sample);
+      return searched([&](uint64_t& work) { return path_can(answers, sample, work); });
     case Axis::headers:
-      return headers_can(answers, sample);
+      return searched([&](uint64_t& work) { return headers_can(answers, sample, work); });
     default:
       return true;
   }

@@ -84,6 +84,8 @@ class RegionSplitter {
   Answers answers_of(Axis axis, const std::vector<std::pair<uint32_t, bool>>& decided) const;
   /// Work done so far, in clauses looked at.
   uint64_t steps() const noexcept { return steps_; }
+  /// Searches for words end where the steps get there; they are past it then.
+  void limit(uint64_t steps) noexcept { limit_ = steps; }
   void charge(uint64_t steps) noexcept { steps_ += steps; }
   Intervals domain(Axis axis, const RegionContext& context) const;
   /// Keys of the names that were split last.
@@ -113,6 +115,8 @@ class RegionSplitter {
   void sweep(const Piece& piece, const Intervals& wanted, RegionSplit& out);
   void split_predicate(const Candidates& list, const RegionContext& context, RegionSplit& out);
   uint32_t question(const Candidates& list, Axis axis, const RegionContext& context) const;
+  uint64_t work_left() const noexcept { return limit_ > steps_ ? limit_ - steps_ : 0; }
+  void charge_work(uint64_t before, uint64_t after) { steps_ += before - after + (after == 0); }
   bool possible(Axis axis, const RegionContext& context);
   bool refuted(Axis axis, uint32_t given, uint32_t condition);
   const RegularLanguage& language_of(RegionKey atom);
@@ -124,6 +128,7 @@ class RegionSplitter {
   std::vector<bool> focus_;
   std::map<Axis, Intervals> uncovered_;
   uint64_t steps_ = 0;
+  uint64_t limit_ = UINT64_MAX;
   // Of the names split last. A search splits them once, first of all.
   NameAtoms atoms_;
   Intervals names_;
