@@ -27,23 +27,13 @@ bool is_anywhere(const RuleModel& rule) {
     cidrs.insert(cidrs.end(), set->destinations.cidrs.begin(), set->destinations.cidrs.end());
   }
   const Intervals all = addresses_of(cidrs);
-  return intersect(all, v4_addresses()) == v4_addresses() ||
+  return intersect(all, v4_addresses()) == v4_addresses() &&
          intersect(all, v6_addresses()) == v6_addresses();
 }
 
-bool has_term(const RuleModel& rule, ProtocolKind kind) {
-  return std::ranges::any_of(rule.protocols, [&](const ProtocolTerm& term) {
-    const bool every_port =
-        term.ports.empty() || std::ranges::any_of(term.ports, [](PortRange ports) {
-          return ports.first <= 1 && ports.last == UINT16_MAX;
-        });
-    return term.kind == kind && every_port;
-  });
-}
-
 bool is_any_protocol(const RuleModel& rule) {
-  return rule.protocols.empty() ||
-         (has_term(rule, ProtocolKind::tcp) && has_term(rule, ProtocolKind::udp));
+  // Even tcp, udp and icmp together leave out every other IP protocol.
+  return rule.protocols.empty();
 }
 
 /// Whether a flow can match through a name that its client chose and the address need not fit.
@@ -63,6 +53,8 @@ bool trusts_names(const RuleModel& rule) {
 /// An upper-case letter that stands for itself. Not one of an escape (\D, \x4F, \p{Lu}), of a
 /// group's name or of \Q…\E, which nobody writes by mistake.
 std::optional<char> upper_case_letter(std::string_view regex) {
+  if (regex.contains("(?i")) return std::nullopt;
+  bool in_class = false;  // A class may well name letters to leave out.
   for (size_t i = 0; i < regex.size(); ++i) {
     const auto rest = regex.substr(i);
     if (rest.starts_with("\\Q")) {
@@ -77,7 +69,9 @@ std::optional<char> upper_case_letter(std::string_view regex) {
       ++i;
     } else if (rest.starts_with("(?P<") || rest.starts_with("(?<")) {
       i += std::min(rest.find('>'), rest.size() - 1);
-    } else if (rest.front() >= 'A' && rest.front() <= 'Z') {
+    } else if (rest.front() == '[' || rest.front() == ']') {
+      in_class = rest.front() == '[';
+    } else if (!in_class && rest.front() >= 'A' && rest.front() <= 'Z') {
       return rest.front();
     }
   }
