@@ -10,6 +10,7 @@
 #include "control/cli/diff_text.h"
 #include "control/cli/flow_changes.h"
 #include "control/cli/loaded_policy.h"
+#include "control/cli/text_table.h"
 
 namespace sallyport {
 namespace {
@@ -66,6 +67,10 @@ int run_policy_diff(const CliOptions& options) {
       return kExitBadInput;
     }
     flows = std::move(*changes);
+    for (const std::string& why : flows->whys) print_error(why);
+    if (flows->unreadable != 0) {
+      print_error(count_text(flows->unreadable, "line was", "lines were") + " passed over");
+    }
   }
   const PolicyDiff diff = diff_policies(before->models, after->models, {.now = now});
   if (options.format == Format::json) {

@@ -136,6 +136,8 @@ Json flow_changes_json(const FlowChanges& changes, int64_t now) {
           {"changed", changes.changed},
           {"newly_allowed", changes.newly_allowed},
           {"newly_denied", changes.newly_denied},
+          {"unreadable", changes.unreadable},
+          {"unreadable_lines", changes.whys},
           {"flows", std::move(flows)}};
 }
 

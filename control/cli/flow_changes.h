@@ -29,13 +29,16 @@ struct FlowChanges {
   uint64_t newly_allowed = 0;
   uint64_t newly_denied = 0;
   std::vector<FlowChange> flows;  ///< The first kMaxFlowChanges of `changed`.
+  uint64_t unreadable = 0;        ///< Lines that are no flow record; they are passed over.
+  std::vector<std::string> whys;  ///< Of the first kMaxUnreadableShown of them: "line 3: why".
 };
+inline constexpr size_t kMaxUnreadableShown = 5;
 inline constexpr size_t kMaxFlowChanges = 10'000;
 
 /// Decides every record, one JSON object a line, with both tables. A flow changes when its verdict
 /// does, or whether it would be denied.
 /// @param now  Unix seconds, for records without a time.
-/// @return     the changes, or the first line that is no flow record, as "line 3: why".
+/// @return     the changes; an error when the records cannot be read, or no line is a record.
 std::expected<FlowChanges, std::string> compare_flows(std::istream& records,
                                                       const PolicyTable& before,
                                                       const PolicyTable& after, int64_t now);

@@ -60,7 +60,7 @@ struct DiffOptions {
 
 /// Compares what two policies do to every flow, with every fact known. Exact, but for regexes that
 /// region_language.h does not understand: names under one are told apart from all others, as if
-/// any name might match it. A budget that is spent is not looked at.
+/// any name might match it. Budgets are compared as written: a looser one is newly allowed.
 ///
 /// Control-side only: allocates. Needs no lock.
 PolicyDiff diff_policies(const PolicyModels& before, const PolicyModels& after,

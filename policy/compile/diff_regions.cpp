@@ -60,7 +60,9 @@ std::string note_of(const Treatment& before, const Treatment& after, ChangeKind 
   std::string out;
   if (kind == ChangeKind::newly_allowed) {
     if (after.would_deny) out = "would_deny";
-    if (after.budget.bytes_out != 0) {
+    if (before.passes) {
+      add_note("budget", budget_text(before.budget), budget_text(after.budget), out);
+    } else if (after.budget.bytes_out != 0) {
       out += (out.empty() ? "budget " : "; budget ") + budget_text(after.budget);
     }
     if (!after.logged) out += out.empty() ? "not logged" : "; not logged";
@@ -77,11 +79,33 @@ std::string note_of(const Treatment& before, const Treatment& after, ChangeKind 
   return out;
 }
 
+/// How much a scope counts together: the less, the more may leave.
+unsigned looseness(BudgetScope scope) {
+  switch (scope) {
+    case BudgetScope::rule:
+      return 0;
+    case BudgetScope::subject:
+      return 1;
+    case BudgetScope::source:
+      break;
+  }
+  return 2;
+}
+
+/// Whether bytes that `before` would have stopped may leave under `after`.
+bool loosened(const Budget& before, const Budget& after) {
+  if (before.bytes_out == 0 || before.on_exceed == OnExceed::audit) return false;
+  return after.bytes_out == 0 || after.on_exceed == OnExceed::audit ||
+         after.bytes_out > before.bytes_out || after.window_seconds < before.window_seconds ||
+         looseness(after.scope) > looseness(before.scope);
+}
+
 /// Nothing where a flow is treated as before.
 std::optional<ChangeKind> kind_of(const Treatment& before, const Treatment& after) {
   if (before.passes != after.passes) {
     return after.passes ? ChangeKind::newly_allowed : ChangeKind::newly_denied;
   }
+  if (before.passes && loosened(before.budget, after.budget)) return ChangeKind::newly_allowed;
   if (before.logged && !after.logged) return ChangeKind::no_longer_logged;
   if (note_of(before, after, ChangeKind::other).empty()) return std::nullopt;
   return ChangeKind::other;

@@ -146,6 +146,18 @@ TEST_CASE("policy diff --flows: records that cannot be read") {
   CHECK(bad.err.find("line 1: not a JSON object") != std::string::npos);
 }
 
+TEST_CASE("policy diff --flows: a line that is no record hides no other") {
+  const Fixture fixture;
+  const std::string lines = record("huggingface.co") + "not json\n" + record("huggingface.co");
+  const auto got =
+      fixture.cli({"diff", "old.yaml", "new.yaml", "--flows", "-", "--format", "json"}, lines);
+  const auto json = Json::parse(got.out);
+  CHECK(json["flows"]["read"] == 2);
+  CHECK(json["flows"]["unreadable"] == 1);
+  CHECK(json["flows"]["unreadable_lines"][0].get<std::string>().starts_with("line 2: "));
+  CHECK(got.err.find("1 line was passed over") != std::string::npos);
+}
+
 TEST_CASE("policy diff --identities: labels decide recorded flows") {
   const Fixture fixture;
   const std::string labelled =

@@ -154,6 +154,22 @@ TEST_CASE("a change is stated by the flows that it is about") {
        "other change: any -> any any | p/a -> p/a | onDeny reset -> drop\n"},
       {"onDeny of what is allowed is no matter", rules({"name: a, action: Allow"}),
        rules({"name: a, action: Allow, onDeny: drop"}), ""},
+      {"a budget that is gone",
+       rules({"name: a, action: Allow, budget: {bytesOut: 1KB, window: 1m}"}),
+       rules({"name: a, action: Allow"}),
+       "newly allowed: any -> any any | p/a -> p/a | budget 1000 B in 60 s per subject -> none\n"},
+      {"a budget that is larger",
+       rules({"name: a, action: Allow, budget: {bytesOut: 1KB, window: 1m}"}),
+       rules({"name: a, action: Allow, budget: {bytesOut: 2KB, window: 1m}"}),
+       "newly allowed: any -> any any | p/a -> p/a | budget 1000 B in 60 s per subject -> 2000 B "
+       "in "
+       "60 s per subject\n"},
+      {"a budget that only audits",
+       rules({"name: a, action: Allow, budget: {bytesOut: 1KB, window: 1m}"}),
+       rules({"name: a, action: Allow, budget: {bytesOut: 1KB, window: 1m, onExceed: audit}"}),
+       "newly allowed: any -> any any | p/a -> p/a | budget 1000 B in 60 s per subject -> 1000 B "
+       "in "
+       "60 s per subject (audit)\n"},
       {"a budget", rules({"name: a, action: Allow"}),
        rules({"name: a, action: Allow, budget: {bytesOut: 1KB, window: 1m}"}),
        "other change: any -> any any | p/a -> p/a | budget none -> 1000 B in 60 s per subject\n"},
