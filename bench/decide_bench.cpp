@@ -136,9 +136,12 @@ std::string mixed_policy(int64_t rules) {
     text += i % 2 == 0 ? "domainNames: [" + host(i) + "]"
                        : "cidrs: [10." + std::to_string(i / 256 % 256) + "." +
                              std::to_string(i % 256) + ".0/24]";
-    text += i % 4 < 2 ? "}, protocols: [tls: {ports: [443], alpns: [h2, p" + n + "]}]}\n"
-                      : "}, protocols: [http: {methods: [GET], paths: [/m" + n +
-                            "/**], headers: {user-agent: 'pip/" + n + "*'}}]}\n";
+    if (i % 4 < 2) {
+      text += "}, protocols: [tls: {ports: [443], alpns: [h2, p" + n + "]}]}\n";
+    } else {
+      text += "}, protocols: [http: {methods: [GET], paths: [/m" + n;
+      text += "/**], headers: {user-agent: 'pip/" + n + "*'}}]}\n";
+    }
   }
   return text;
 }

@@ -170,7 +170,7 @@ class Filler {
     for (size_t i = 0; i < kHeaderConditions; ++i) {
       std::vector<std::string> header;
       if (i < term.headers.size()) header.push_back(header_key(term.headers[i]));
-      add_values(static_cast<ConditionKind>(kHeaderCondition + i), header);
+      add_values(kHeaderCondition + i, header);
     }
   }
 
@@ -202,7 +202,7 @@ class Filler {
     }
   }
 
-  void add_values(ConditionKind kind, const std::vector<std::string>& values) {
+  void add_values(size_t kind, const std::vector<std::string>& values) {
     ConditionClauses& condition = out_.conditions[kind];
     (values.empty() ? condition.base : condition.constrained).push_back(id_);
     for (const std::string& value : values) append(condition.values[value]);
@@ -224,7 +224,7 @@ class Filler {
 
 std::string selector_key(const Labels& labels) {
   std::string out;
-  for (const auto& [key, value] : labels) out += key + "=" + value + '\0';
+  for (const auto& [key, value] : labels) out.append(key).append("=").append(value).push_back('\0');
   return out;
 }
 

@@ -251,11 +251,11 @@ std::optional<FlowDescription> read_flow(const YamlNode& node, int64_t now, Repo
                                                : parse_flow(std::string_view(node.scalar), now);
   if (flow && map.ok) return std::move(*flow);
   if (flow) return {};
-  for (FlowFault& fault : flow.error()) {
+  for (const FlowFault& fault : flow.error()) {
     const bool placed = fault.word < map.entries.size();
     report.error(placed ? map.entries[fault.word]->line : node.line,
-                 placed ? map.entries[fault.word]->column : node.column, "E036",
-                 std::move(fault.message), std::move(fault.hint));
+                 placed ? map.entries[fault.word]->column : node.column, "E036", fault.message,
+                 fault.hint);
   }
   return {};
 }

@@ -147,14 +147,16 @@ inline uint32_t first_common(Dimensions dimensions, uint32_t from, uint32_t end)
   for (uint32_t i = first_summary; i < end_summary; ++i) {
     uint64_t summary = ~uint64_t{0};
     for (const Dimension* dimension : dimensions) {
-      if ((summary &= dimension->summary(i)) == 0) break;
+      summary &= dimension->summary(i);
+      if (summary == 0) break;
     }
     for (; summary != 0; summary &= summary - 1) {
       const uint32_t w = i * 64 + static_cast<uint32_t>(std::countr_zero(summary));
       if (w < from / 64) continue;
       uint64_t word = w == from / 64 ? ~uint64_t{0} << (from % 64) : ~uint64_t{0};
       for (const Dimension* dimension : dimensions) {
-        if ((word &= dimension->word(w)) == 0) break;
+        word &= dimension->word(w);
+        if (word == 0) break;
       }
       if (word == 0) continue;
       const uint32_t clause = w * 64 + static_cast<uint32_t>(std::countr_zero(word));

@@ -121,12 +121,12 @@ class Filler {
   }
 
   /// Whether a condition has to be looked up. Notes it when its fact is unknown.
-  bool known(ConditionKind kind, Known known) noexcept {
+  bool known(size_t kind, Known known) noexcept {
     if (!core_.conditions[kind].active) return false;
     if (known == Known::unknown) out_.unknown |= static_cast<uint16_t>(1u << kind);
     return known == Known::present;
   }
-  void add(ConditionKind kind, size_t index) noexcept {
+  void add(size_t kind, size_t index) noexcept {
     const auto sets = core_.conditions[kind].sets;
     if (index < sets.size()) out_.conditions[kind].add(core_.set(sets[index]));
   }
@@ -195,7 +195,7 @@ class Filler {
   bool add_headers() noexcept {
     bool needed = false;
     for (size_t i = 0; i < kHeaderConditions; ++i) {
-      needed |= known(static_cast<ConditionKind>(kHeaderCondition + i), facts_.headers_known);
+      needed |= known(kHeaderCondition + i, facts_.headers_known);
     }
     if (!needed) return true;
     for (uint32_t name = 0; name < core_.header_names.size(); ++name) {
@@ -228,11 +228,11 @@ class Filler {
 
   /// Clauses whose conditions are among worker_.header_values.
   void add_header_sets() noexcept {
-    for (uint32_t word = 0; word < worker_.header_values.size(); ++word) {
+    for (size_t word = 0; word < worker_.header_values.size(); ++word) {
       for (uint64_t bits = worker_.header_values[word]; bits != 0; bits &= bits - 1) {
         const size_t pattern = word * 64 + static_cast<size_t>(std::countr_zero(bits));
         for (size_t i = 0; i < kHeaderConditions; ++i) {
-          const auto kind = static_cast<ConditionKind>(kHeaderCondition + i);
+          const size_t kind = kHeaderCondition + i;
           if (core_.conditions[kind].active) add(kind, pattern);
         }
       }

@@ -382,9 +382,12 @@ TEST_CASE("path globs that multiply are given up on, not waited for") {
   std::string text;
   for (int i = 0; i < 40; ++i) {
     const std::string n = std::to_string(i);
-    text += "    - {name: r" + n + ", action: " + (i % 2 == 0 ? "Deny" : "Allow") +
-            ", to: {cidrs: [10.0.0.0/" + std::to_string(8 + i % 20) +
-            "]}, protocols: [http: {paths: ['/a" + n + "/**/b*', '/**/c" + n + "/*']}]}\n";
+    text += "    - {name: r";
+    text += n + ", action: ";
+    text += i % 2 == 0 ? "Deny" : "Allow";
+    text += ", to: {cidrs: [10.0.0.0/" + std::to_string(8 + i % 20);
+    text += "]}, protocols: [http: {paths: ['/a" + n;
+    text += "/**/b*', '/**/c" + n + "/*']}]}\n";
   }
   const auto models = load(policy(text));
   const LintReport first = lint_policies(models, kNow);

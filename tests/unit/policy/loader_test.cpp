@@ -147,7 +147,7 @@ spec: {domainNames: [pypi.org, "*.pythonhosted.org"], cidrs: []}
                                            .scope = BudgetScope::source,
                                            .on_exceed = OnExceed::audit}});
   CHECK(rule.not_before == 1'796'083'200);
-  CHECK(rule.expires_at == rule.not_before + 22 * 3600);
+  CHECK(rule.expires_at == rule.not_before + 79'200);
   CHECK(rule.destinations.names ==
         std::vector<DomainPattern>{{"huggingface.co", false}, {"hf.co", true}});
   CHECK(rule.destinations.regexes.at(0).place.line == 19);
