@@ -35,7 +35,7 @@ class PolicyComparison {
   /// Every change, as regions that have no flow in common. Once only.
   std::vector<Region> run();
   const ChangeOutcome& outcome(const Region& region) const { return outcomes_[region.outcome]; }
-  SampleFlow sample(const Region& region) { return sample_of(space_, engine_.splitter(), region); }
+  SampleFlow sample(const Region& region) { return sample_of(engine_.splitter(), region); }
 
   const RegionSpace& space() const noexcept { return space_; }
   /// Keys of Axis::name that the regions speak of.

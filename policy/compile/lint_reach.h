@@ -31,7 +31,7 @@ class RuleReach {
   const RegionSpace& space() const noexcept { return space_; }
   Answer reach(uint32_t rule);
   /// A flow of the region that the last reach() gave.
-  SampleFlow sample(const Region& region) { return sample_of(space_, engine_.splitter(), region); }
+  SampleFlow sample(const Region& region) { return sample_of(engine_.splitter(), region); }
   /// An enforced Deny that denies, with `rule` taken away, something that `rule` decides.
   std::optional<uint32_t> deny_behind(uint32_t rule);
 

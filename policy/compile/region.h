@@ -157,6 +157,6 @@ class RegionEngine {
 RuleTerms terms_of(const RegionSpace::Rule& rule);
 
 /// A flow of the region. Deterministic. For a regex that is not understood, a guess.
-SampleFlow sample_of(const RegionSpace& space, RegionSplitter& splitter, const Region& region);
+SampleFlow sample_of(RegionSplitter& splitter, const Region& region);
 
 }  // namespace sallyport

@@ -11,8 +11,7 @@ constexpr uint64_t kMaxSampleWork = 400'000;
 
 class Sampler {
  public:
-  Sampler(const RegionSpace& space, RegionSplitter& splitter, const Region& region)
-      : space_(space), splitter_(splitter), region_(region) {}
+  Sampler(RegionSplitter& splitter, const Region& region) : splitter_(splitter), region_(region) {}
 
   SampleFlow sample() {
     choose_name();
@@ -147,7 +146,6 @@ class Sampler {
         headers_can(splitter_.answers_of(Axis::headers, decided(Axis::headers)), out_, work));
   }
 
-  const RegionSpace& space_;
   RegionSplitter& splitter_;
   const Region& region_;
   RegionContext context_;
@@ -156,8 +154,8 @@ class Sampler {
 
 }  // namespace
 
-SampleFlow sample_of(const RegionSpace& space, RegionSplitter& splitter, const Region& region) {
-  return Sampler(space, splitter, region).sample();
+SampleFlow sample_of(RegionSplitter& splitter, const Region& region) {
+  return Sampler(splitter, region).sample();
 }
 
 }  // namespace sallyport
