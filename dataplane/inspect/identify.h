@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/inspect/client_hello.h"
 #include "policy/runtime/facts.h"
 #include "policy/runtime/host_name.h"
 
@@ -16,11 +17,12 @@ enum class InspectFault : uint8_t {
   none,
   tls_bad_record,           ///< Record type, version or length that RFC 8446 section 5.1 forbids.
   tls_not_client_hello,     ///< A first handshake message that is no ClientHello.
-  tls_hello_too_long,       ///< Over kMaxHelloBytes, or over kMaxHelloExtensions.
+  tls_hello_too_long,       ///< Over kMaxHelloBytes or a limit of client_hello.h.
   tls_truncated,            ///< A length runs past its block, or the stream ends in the hello.
   tls_trailing_bytes,       ///< Bytes behind the last field, or behind the hello in its record.
   tls_duplicate_extension,  ///< The same extension twice (RFC 8446 section 4.2).
   tls_bad_server_name,      ///< Not exactly one host_name that is a host name (RFC 6066 section 3).
+  tls_bad_extension,        ///< ALPN, versions, groups, formats or signatures break their lists.
   http_bad_request_line,    ///< RFC 9112 section 3.
   http_bad_header,          ///< Bare LF or CR, folding, space before ':', any other line RFC 9112
                             ///< section 5 forbids; or the stream ends in the head.
@@ -52,7 +54,12 @@ struct Identified {
   AppProtocol app{};
   Known name_known = Known::unknown;  ///< With done: present or absent.
   uint32_t need_bytes = 0;            ///< With need_more: a length the prefix must reach first.
+  /// With done and app tls: where the record that ends the ClientHello ends. What a client sends
+  /// from there on is for next_client_hello().
+  uint32_t hello_end = 0;
   HostName name;
+  /// With done and app tls. Borrows the prefix or the scratch: good until either changes.
+  ClientHello hello;
 };
 
 /// Names a TCP flow from the bytes its client sent first. TLS and HTTP/1 are found by their bytes
