@@ -77,6 +77,22 @@ inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
      "The HTTP/1 Host field is missing, doubled or no host name."},
     {InspectFault::http_host_conflict, "http_host_conflict",
      "The HTTP/1 request target and the Host field name different hosts."},
+    {InspectFault::quic_bad_header, "quic_bad_header",
+     "A QUIC long header breaks RFC 9000 or is none that a client sends."},
+    {InspectFault::quic_unknown_version, "quic_unknown_version",
+     "A QUIC version whose Initial keys are not known here."},
+    {InspectFault::quic_bad_packet, "quic_bad_packet",
+     "A QUIC Initial that no key opens: forged, damaged or of a connection not seen."},
+    {InspectFault::quic_too_many_packets, "quic_too_many_packets",
+     "Over 16 QUIC packets lie in one datagram."},
+    {InspectFault::quic_mixed_connections, "quic_mixed_connections",
+     "QUIC packets in one datagram carry different connection ids."},
+    {InspectFault::quic_bad_frame, "quic_bad_frame",
+     "A QUIC Initial holds a frame that is cut or forbidden there, or no frame."},
+    {InspectFault::quic_crypto_conflict, "quic_crypto_conflict",
+     "Two QUIC CRYPTO frames disagree about the same byte."},
+    {InspectFault::quic_too_many_gaps, "quic_too_many_gaps",
+     "The QUIC ClientHello comes in over 64 separate pieces at once."},
 }};
 
 /// Each row stands at its enum value, and fits the counters' stats segment (stats_layout.h).

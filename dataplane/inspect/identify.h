@@ -17,7 +17,8 @@ enum class InspectFault : uint8_t {
   none,
   tls_bad_record,           ///< Record type, version or length that RFC 8446 section 5.1 forbids.
   tls_not_client_hello,     ///< A first handshake message that is no ClientHello.
-  tls_hello_too_long,       ///< Over kMaxHelloBytes or a limit of client_hello.h.
+  tls_hello_too_long,       ///< Over kMaxHelloBytes (QUIC: over what is held), or over one of the
+                            ///< limits of client_hello.h.
   tls_truncated,            ///< A length runs past its block, or the stream ends in the hello.
   tls_trailing_bytes,       ///< Bytes behind the last field, or behind the hello in its record.
   tls_duplicate_extension,  ///< The same extension twice (RFC 8446 section 4.2).
@@ -29,6 +30,14 @@ enum class InspectFault : uint8_t {
   http_head_too_long,       ///< Request head over kMaxRequestHeadBytes.
   http_bad_host,            ///< Missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
   http_host_conflict,       ///< The target and the Host field name different hosts.
+  quic_bad_header,          ///< A long header that RFC 9000 section 17.2 forbids a client.
+  quic_unknown_version,     ///< A QUIC version whose Initial keys are not known here.
+  quic_bad_packet,          ///< An Initial that no key opens (RFC 9001 section 5.2).
+  quic_too_many_packets,    ///< Over kMaxQuicPackets in one datagram.
+  quic_mixed_connections,   ///< Two connection ids in one datagram (RFC 9000 section 12.2).
+  quic_bad_frame,        ///< A frame that RFC 9000 section 12.4 forbids in an Initial, or no frame.
+  quic_crypto_conflict,  ///< Two CRYPTO frames disagree about the same byte.
+  quic_too_many_gaps,    ///< CRYPTO data in over kMaxCryptoRanges pieces.
   count_
 };
 
