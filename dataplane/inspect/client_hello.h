@@ -24,6 +24,9 @@ struct ClientHello {
   bool has_server_name = false;  ///< The extension stands there, whatever it names.
   bool encrypted_hello = false;  ///< encrypted_client_hello (RFC 9849), real or GREASE.
   bool encrypted_name = false;   ///< The draft extension before it, encrypted_server_name.
+  /// The server name as it stands there: not checked, not folded, and perhaps an address. For
+  /// records; rules compare the HostName made of it.
+  std::string_view server_name;
   std::span<const uint8_t> cipher_suites;         ///< 16-bit each.
   std::span<const uint8_t> alpns;                 ///< Each behind its length byte; none is empty.
   std::span<const uint8_t> supported_versions;    ///< 16-bit each.

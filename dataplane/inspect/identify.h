@@ -67,7 +67,8 @@ struct Identified {
   /// from there on is for next_client_hello().
   uint32_t hello_end = 0;
   HostName name;
-  /// With done and app tls. Borrows the prefix or the scratch: good until either changes.
+  /// With done and app tls, and with fault tls_bad_server_name. Borrows the prefix or the scratch:
+  /// good until either changes.
   ClientHello hello;
 };
 

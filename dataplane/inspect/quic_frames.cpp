@@ -42,24 +42,19 @@ bool skip_ack(ByteReader& in, bool with_ecn) noexcept {
   return in.ok();
 }
 
-bool skip_bytes(ByteReader& in, uint64_t count) noexcept {
-  if (!in.ok() || count > in.rest().size()) return false;
-  in.bytes(count);
-  return true;
-}
-
 bool skip_close(ByteReader& in) noexcept {
   in.varint();  // error code
   in.varint();  // frame type
-  return skip_bytes(in, in.varint());
+  const uint64_t reason_bytes = in.varint();
+  in.bytes(reason_bytes);
+  return in.ok();
 }
 
 bool read_crypto(ByteReader& in, CryptoFrame& frame) noexcept {
   frame.offset = in.varint();
   const uint64_t length = in.varint();
-  if (!in.ok() || length > in.rest().size()) return false;
   frame.data = in.bytes(length);
-  return true;
+  return in.ok();
 }
 
 }  // namespace

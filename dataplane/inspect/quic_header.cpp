@@ -63,7 +63,6 @@ QuicHeader read_quic_header(std::span<const uint8_t> bytes) noexcept {
   }
   if (kind == Kind::initial) {
     const uint64_t token_bytes = in.varint();
-    if (token_bytes > in.rest().size()) return out;
     in.bytes(token_bytes);
   }
   const uint64_t length = in.varint();

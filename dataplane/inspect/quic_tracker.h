@@ -65,7 +65,7 @@ struct QuicStep {
   bool new_attempt = false;
   uint32_t version = 0;  ///< The datagram's, where it has a long header.
   HostName name;         ///< With hello; empty as with parse_client_hello().
-  ClientHello hello;     ///< With hello. Borrows `hello_bytes`.
+  ClientHello hello;     ///< With hello, and with fault tls_bad_server_name. Borrows `hello_bytes`.
 };
 
 /// Reads one datagram that the client sent.

@@ -30,14 +30,15 @@ bool add_type(uint16_t type, ClientHello& hello) noexcept {
 }
 
 // ServerNameList, of which the only defined form is a single host_name.
-InspectFault parse_server_name(ByteReader extension, HostName& name) noexcept {
+InspectFault parse_server_name(ByteReader extension, ClientHello& hello, HostName& name) noexcept {
   ByteReader list = extension.block16();
   const uint8_t type = list.u8();
   const auto text = list.block16().rest();
   if (!extension.ok() || !list.ok()) return InspectFault::tls_truncated;
   if (!extension.empty()) return InspectFault::tls_trailing_bytes;
   if (!list.empty() || type != kHostNameType) return InspectFault::tls_bad_server_name;
-  switch (name.assign({reinterpret_cast<const char*>(text.data()), text.size()})) {
+  hello.server_name = {reinterpret_cast<const char*>(text.data()), text.size()};
+  switch (name.assign(hello.server_name)) {
     case HostNameFault::none:
     case HostNameFault::address_literal:
       return InspectFault::none;
@@ -73,7 +74,7 @@ InspectFault parse_extension(uint16_t type, ByteReader data, ClientHello& hello,
   switch (type) {
     case kServerName:
       hello.has_server_name = true;
-      return parse_server_name(data, name);
+      return parse_server_name(data, hello, name);
     case kAlpn:
       return parse_alpns(data, hello);
     case kSupportedGroups: {
@@ -123,17 +124,21 @@ InspectFault parse_client_hello(std::span<const uint8_t> body, ClientHello& hell
   if (!in.ok()) return InspectFault::tls_truncated;
   if (!in.empty()) return InspectFault::tls_trailing_bytes;
 
+  InspectFault name_fault = InspectFault::none;
   while (!extensions.empty()) {
     const uint16_t type = extensions.u16();
     const ByteReader data = extensions.block16();
     if (!extensions.ok()) return InspectFault::tls_truncated;
     if (hello.extension_count == kMaxHelloExtensions) return InspectFault::tls_hello_too_long;
     if (!add_type(type, hello)) return InspectFault::tls_duplicate_extension;
-    if (const auto fault = parse_extension(type, data, hello, name); fault != InspectFault::none) {
+    const auto fault = parse_extension(type, data, hello, name);
+    if (fault == InspectFault::tls_bad_server_name) {
+      name_fault = fault;  // the record of the refusal should say all the rest
+    } else if (fault != InspectFault::none) {
       return fault;
     }
   }
-  return InspectFault::none;
+  return name_fault;
 }
 
 }  // namespace sallyport

@@ -13,7 +13,8 @@ namespace sallyport {
 /// Reads one ClientHello (RFC 8446 section 4.1.2, RFC 6066 section 3, RFC 7301 section 3.1).
 ///
 /// @param body   The handshake message behind its 4-byte header, whole. `hello` borrows it.
-/// @param hello  Overwritten; of use only without a fault.
+/// @param hello  Overwritten; of use only without a fault, or with tls_bad_server_name, which is
+///               reported when all else is good.
 /// @param name   The canonical server name; left empty when the client sent none, or sent an
 /// address
 ///               where RFC 6066 wants a name, as some clients do.

@@ -43,6 +43,15 @@ TEST_CASE("a server's connection id keeps the keys of the first", "[quic]") {
   CHECK(flow.step(initial(start_of(kGood, 200)).packet()) == "nothing_new");
 }
 
+TEST_CASE("packet numbers go on from those seen", "[quic]") {
+  QuicFlow flow;
+  CHECK(flow.step(hello_initial(kGood).number(0x1ff, 2).packet()) == "hello good.example");
+  CHECK(flow.step(initial(kPingFrame).number(0x200, 1).pad_to(60).packet()) == "nothing_new");
+  // One that is late does not turn them back.
+  CHECK(flow.step(initial(kPingFrame).number(2, 4).pad_to(60).packet()) == "nothing_new");
+  CHECK(flow.step(initial(kPingFrame).number(0x201, 1).pad_to(60).packet()) == "nothing_new");
+}
+
 TEST_CASE("after a Retry the hello is decided again", "[quic]") {
   QuicFlow flow;
   CHECK(flow.step(hello_initial(kGood).packet()) == "hello good.example");
@@ -78,6 +87,7 @@ TEST_CASE("a version that the server chose goes on with the first id's keys", "[
     return initial(std::move(frames)).version(kQuicV2).to(kServerId).keys_of(kFirstId).number(1);
   };
   CHECK(flow.step(next(ack_frame(0)).pad_to(60).packet()) == "nothing_new");
+  CHECK(flow.tracker().version == kQuicV2);
   CHECK(flow.step(next(whole_frame(kEvil)).packet()) == "fault quic_crypto_conflict");
 }
 

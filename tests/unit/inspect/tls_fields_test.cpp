@@ -80,6 +80,21 @@ TEST_CASE("a ClientHello gives its protocols, versions and encrypted names", "[t
   }
 }
 
+TEST_CASE("a hello whose server name is none is read to its end", "[tls]") {
+  for (const std::string text : {"server4:443", "192.0.2.1", "Mixed.Case."}) {
+    const Bytes body = hello().sni(text).alpn({"h2"}).body();
+    ClientHello got;
+    HostName name;
+    const bool good = text.find(':') == std::string::npos;
+    CHECK(parse_client_hello(body, got, name) ==
+          (good ? InspectFault::none : InspectFault::tls_bad_server_name));
+    CHECK(got.server_name == text);
+    CHECK(got.alpn_count == 1);
+  }
+  // Any other fault goes first.
+  CHECK(fields(hello().sni("a b").alpn({""})) == "tls_bad_extension");
+}
+
 TEST_CASE("half a cipher suite is cut off", "[tls]") {
   Bytes body = hello().body();
   store16(body, 35, 1);  // cipher_suites: one byte of two
