@@ -15,14 +15,25 @@ constexpr char kHexDigits[] = "0123456789abcdef";
 constexpr uint16_t kServerName = 0;
 constexpr uint16_t kAlpn = 16;
 
-/// Gathers text for a digest, so that it is called for blocks and not for each number.
+void to_hex(std::span<const uint8_t> bytes, std::span<char> out) noexcept {
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i] = kHexDigits[i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2] & 0xf];
+  }
+}
+
+/// Gathers text for a digest, so that it is called for blocks and not for each number, and perhaps
+/// not at all.
 template <typename Hash>
 class TextHash {
  public:
+  using Hex = FingerprintCache::Hex;
+
+  explicit TextHash(FingerprintCache* cache) noexcept : cache_(cache) {}
+
   bool empty() const noexcept { return used_ == 0 && !flushed_; }
 
   void add(char c) noexcept {
-    if (used_ == buffer_.size()) flush();
+    reserve(1);
     buffer_[used_++] = c;
   }
 
@@ -33,25 +44,41 @@ class TextHash {
       digits[--at] = kHexDigits[value % 10];
       value /= 10;
     } while (value != 0);
-    for (; at < digits.size(); ++at) add(digits[at]);
+    reserve(digits.size());
+    for (; at < digits.size(); ++at) buffer_[used_++] = digits[at];
   }
 
   void add_hex(uint16_t value) noexcept {
-    for (int shift = 12; shift >= 0; shift -= 4) add(kHexDigits[value >> shift & 0xf]);
+    reserve(4);
+    for (int shift = 12; shift >= 0; shift -= 4) {
+      buffer_[used_++] = kHexDigits[value >> shift & 0xf];
+    }
   }
 
-  typename Hash::Value finish() noexcept {
-    flush();
-    return hash_.finish();
+  Hex finish() noexcept {
+    const auto make = [this] {
+      flush();
+      Hex hex;
+      to_hex(hash_.finish(), hex);
+      return hex;
+    };
+    if (cache_ == nullptr || flushed_ || used_ > FingerprintCache::kMaxTextBytes) return make();
+    constexpr char kKind = Hash::kBytes == Md5::kBytes ? 'm' : 's';
+    return cache_->find_or_make(kKind, {buffer_.data(), used_}, make);
   }
 
  private:
+  void reserve(size_t count) noexcept {
+    if (count > buffer_.size() - used_) flush();
+  }
+
   void flush() noexcept {
     hash_.update(std::string_view(buffer_.data(), used_));
     flushed_ = flushed_ || used_ > 0;
     used_ = 0;
   }
 
+  FingerprintCache* cache_;
   Hash hash_;
   size_t used_ = 0;
   bool flushed_ = false;
@@ -64,12 +91,6 @@ void for_each_value(std::span<const uint8_t> list, Each each) noexcept {
   for (size_t i = 0; i + 1 < list.size(); i += 2) {
     const uint16_t value = load_be16(&list[i]);
     if (!is_grease(value)) each(value);
-  }
-}
-
-void to_hex(std::span<const uint8_t> bytes, std::span<char> out) noexcept {
-  for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = kHexDigits[i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2] & 0xf];
   }
 }
 
@@ -118,7 +139,12 @@ void add_sorted(std::span<uint16_t> values, TextHash<Sha256>& text) noexcept {
   }
 }
 
-size_t hash_ciphers(const ClientHello& hello, std::span<char, 12> out) noexcept {
+void put_first(const FingerprintCache::Hex& hex, std::span<char, 12> out) noexcept {
+  std::copy_n(hex.begin(), out.size(), out.begin());
+}
+
+size_t hash_ciphers(const ClientHello& hello, FingerprintCache* cache,
+                    std::span<char, 12> out) noexcept {
   std::array<uint16_t, kMaxHelloCiphers> values;
   size_t count = 0;
   for_each_value(hello.cipher_suites, [&](uint16_t value) {
@@ -126,14 +152,15 @@ size_t hash_ciphers(const ClientHello& hello, std::span<char, 12> out) noexcept 
   });
   std::ranges::fill(out, '0');
   if (count == 0) return 0;
-  TextHash<Sha256> text;
+  TextHash<Sha256> text(cache);
   add_sorted(std::span(values).first(count), text);
-  to_hex(text.finish(), out);
+  put_first(text.finish(), out);
   return count;
 }
 
 /// Server name and ALPN are counted, but told by the readable part and so not hashed.
-size_t hash_extensions(const ClientHello& hello, std::span<char, 12> out) noexcept {
+size_t hash_extensions(const ClientHello& hello, FingerprintCache* cache,
+                       std::span<char, 12> out) noexcept {
   std::array<uint16_t, kMaxHelloExtensions> values;
   size_t count = 0;
   size_t hashed = 0;
@@ -144,7 +171,7 @@ size_t hash_extensions(const ClientHello& hello, std::span<char, 12> out) noexce
   }
   std::ranges::fill(out, '0');
   if (hashed == 0) return count;
-  TextHash<Sha256> text;
+  TextHash<Sha256> text(cache);
   add_sorted(std::span(values).first(hashed), text);
   char separator = '_';
   for_each_value(hello.signature_algorithms, [&](uint16_t value) {
@@ -152,7 +179,7 @@ size_t hash_extensions(const ClientHello& hello, std::span<char, 12> out) noexce
     text.add_hex(value);
     separator = ',';
   });
-  to_hex(text.finish(), out);
+  put_first(text.finish(), out);
   return count;
 }
 
@@ -162,10 +189,8 @@ void put_count(size_t count, char* out) noexcept {
   out[1] = static_cast<char>('0' + shown % 10);
 }
 
-}  // namespace
-
-Ja3 make_ja3(const ClientHello& hello) noexcept {
-  TextHash<Md5> text;
+Ja3 ja3_of(const ClientHello& hello, FingerprintCache* cache) noexcept {
+  TextHash<Md5> text(cache);
   text.add_decimal(hello.legacy_version);
   bool first = true;
   const auto add = [&](uint16_t value) {
@@ -187,12 +212,10 @@ Ja3 make_ja3(const ClientHello& hello) noexcept {
   for_each_value(hello.supported_groups, add);
   next_field();
   for (const uint8_t format : hello.point_formats) add(format);
-  Ja3 out;
-  to_hex(text.finish(), out.text);
-  return out;
+  return {.text = text.finish()};
 }
 
-Ja4 make_ja4(const ClientHello& hello, HelloTransport transport) noexcept {
+Ja4 ja4_of(const ClientHello& hello, HelloTransport transport, FingerprintCache* cache) noexcept {
   Ja4 out;
   char* at = out.text.data();
   at[0] = static_cast<char>(transport);
@@ -203,9 +226,36 @@ Ja4 make_ja4(const ClientHello& hello, HelloTransport transport) noexcept {
   at[10] = '_';
   at[23] = '_';
   const std::span<char, 36> text(out.text);
-  put_count(hash_ciphers(hello, text.subspan<11, 12>()), at + 4);
-  put_count(hash_extensions(hello, text.subspan<24, 12>()), at + 6);
+  put_count(hash_ciphers(hello, cache, text.subspan<11, 12>()), at + 4);
+  put_count(hash_extensions(hello, cache, text.subspan<24, 12>()), at + 6);
   return out;
+}
+
+}  // namespace
+
+size_t FingerprintCache::slot_of(std::string_view text) noexcept {
+  uint64_t hash = text.size();
+  for (; !text.empty(); text.remove_prefix(std::min(text.size(), sizeof hash))) {
+    uint64_t word = 0;
+    std::memcpy(&word, text.data(), std::min(text.size(), sizeof word));
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+    hash ^= hash >> 32;
+  }
+  return hash % kEntries;
+}
+
+Ja3 make_ja3(const ClientHello& hello) noexcept {
+  return ja3_of(hello, nullptr);
+}
+Ja3 make_ja3(const ClientHello& hello, FingerprintCache& cache) noexcept {
+  return ja3_of(hello, &cache);
+}
+
+Ja4 make_ja4(const ClientHello& hello, HelloTransport transport) noexcept {
+  return ja4_of(hello, transport, nullptr);
+}
+Ja4 make_ja4(const ClientHello& hello, HelloTransport transport, FingerprintCache& cache) noexcept {
+  return ja4_of(hello, transport, &cache);
 }
 
 }  // namespace sallyport

@@ -1,6 +1,7 @@
 #include "dataplane/inspect/fingerprint.h"
 
 #include <catch2/catch.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -136,6 +137,38 @@ TEST_CASE("the order of suites and extensions changes a JA3, not a JA4", "[finge
   CHECK(ja3(one) != ja3(other));
   // Signature algorithms keep their order.
   CHECK(ja4(hello().signatures({0x0403, 0x0804})) != ja4(hello().signatures({0x0804, 0x0403})));
+}
+
+TEST_CASE("a cache changes no fingerprint", "[fingerprint]") {
+  const auto cache = std::make_unique<FingerprintCache>();
+  // More hellos than it has places, the long ones beyond what it takes, and all of them twice.
+  for (int round = 0; round < 2; ++round) {
+    for (uint16_t i = 1; i < 400; ++i) {
+      CAPTURE(round, i);
+      const Parsed one(hello().suites(std::vector<uint16_t>(i, 0x1301)).groups({i, 29}));
+      CHECK(make_ja3(one.hello, *cache).view() == make_ja3(one.hello).view());
+      CHECK(make_ja4(one.hello, HelloTransport::tcp, *cache).view() ==
+            make_ja4(one.hello, HelloTransport::tcp).view());
+    }
+  }
+}
+
+TEST_CASE("what a cache holds is not made again", "[fingerprint]") {
+  const auto cache = std::make_unique<FingerprintCache>();
+  int made = 0;
+  const auto make = [&] {
+    ++made;
+    FingerprintCache::Hex hex;
+    hex.fill(static_cast<char>('a' + made));
+    return hex;
+  };
+  CHECK(cache->find_or_make('s', "0005,000a", make)[0] == 'b');
+  CHECK(cache->find_or_make('s', "0005,000a", make)[0] == 'b');
+  CHECK(cache->find_or_make('m', "0005,000a", make)[0] == 'c');
+  CHECK(cache->find_or_make('m', "0005,000b", make)[0] == 'd');
+  CHECK(cache->find_or_make('m', "0005,000", make)[0] == 'e');
+  CHECK(cache->find_or_make('m', "", make)[0] == 'f');
+  CHECK(cache->find_or_make('m', "0005,000b", make)[0] == 'd');
 }
 
 TEST_CASE("fingerprints hold for the longest lists", "[fingerprint]") {
