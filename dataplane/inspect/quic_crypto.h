@@ -21,7 +21,7 @@ struct QuicKeys {
 };
 
 /// The keys of a client whose first Initial carried `destination_id` (RFC 9001 section 5.2).
-/// Costs 14 blocks of SHA-256; never allocates.
+/// Costs 16 blocks of SHA-256; never allocates.
 QuicKeys client_initial_keys(const QuicVersion& version,
                              std::span<const uint8_t> destination_id) noexcept;
 

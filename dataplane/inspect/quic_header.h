@@ -43,7 +43,9 @@ QuicHeader read_quic_header(std::span<const uint8_t> bytes) noexcept;
 /// Whether a datagram may start a QUIC connection: a long header of a version known by name. For a
 /// look at each datagram of a UDP flow that was something else so far.
 inline bool may_start_quic(std::span<const uint8_t> datagram) noexcept {
-  return !datagram.empty() && datagram[0] >= 0x80 && read_quic_header(datagram).is_long();
+  if (datagram.empty() || datagram[0] < 0x80) return false;
+  const QuicHeader header = read_quic_header(datagram);
+  return header.is_long() && header.kind != QuicHeader::Kind::version_negotiation;
 }
 
 }  // namespace sallyport

@@ -80,7 +80,7 @@ struct QuicStep {
 ///
 /// CRYPTO frames may come in any order and number of packets and datagrams. Bytes that have come
 /// once may only come again as they were. Never allocates, logs or throws. Cost: a key derivation
-/// (14 blocks of SHA-256) at each new connection id, and AES over each Initial.
+/// (16 blocks of SHA-256) at each new connection id, and AES over each Initial.
 void quic_step(std::span<const uint8_t> datagram, QuicTracker& tracker,
                std::span<uint8_t> hello_bytes, QuicScratch& scratch, QuicStep& out) noexcept;
 

@@ -189,6 +189,7 @@ TEST_CASE("a datagram that may start QUIC is told on any flow", "[quic]") {
   CHECK(may_start_quic(hello_initial(kGood).packet()));
   CHECK(may_start_quic(unnumbered_packet(0xc0, 0x1a2a3a4a, kFirstId, {1}, Bytes(1200))));
   CHECK(may_start_quic(prefix_of(hello_initial(kGood).packet(), 100)));
+  CHECK_FALSE(may_start_quic(unnumbered_packet(0xc0, 0, kFirstId, {1}, Bytes(1200))));
   CHECK_FALSE(may_start_quic({}));
   CHECK_FALSE(may_start_quic(Bytes{0x40, 0, 0, 0, 1, 0, 0}));
   CHECK_FALSE(may_start_quic(unnumbered_packet(0xc0, 0x12345678, kFirstId, {1}, Bytes(1200))));

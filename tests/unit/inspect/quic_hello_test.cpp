@@ -187,7 +187,7 @@ TEST_CASE("what an Initial may not hold", "[quic]") {
       {"bytes behind the hello, out of order",
        initial(crypto_frame(message.size() + 9, {1}) + whole_frame(message)).packet(),
        "fault tls_trailing_bytes"},
-      {"a hello that is too long", hello_initial({1, 0, 0x20, 0}).packet(),
+      {"a hello that is too long", hello_initial({1, 0, 0x1f, 0xfd}).packet(),
        "fault tls_hello_too_long"},
       {"a hello of what is held", hello_initial({1, 0, 0x1f, 0xfc}).packet(), "need_more"},
       {"bytes past what is held", initial(crypto_frame(8191, {1, 2})).packet(),
