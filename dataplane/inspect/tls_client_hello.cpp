@@ -54,8 +54,7 @@ InspectFault parse_alpns(ByteReader extension, ClientHello& hello) noexcept {
   if (!extension.ok() || !extension.empty()) return InspectFault::tls_bad_extension;
   hello.alpns = list.rest();
   while (!list.empty()) {
-    const ByteReader name = list.block8();
-    if (!list.ok() || name.empty()) return InspectFault::tls_bad_extension;
+    if (list.block8().empty()) return InspectFault::tls_bad_extension;
     if (++hello.alpn_count > kMaxHelloAlpns) return InspectFault::tls_hello_too_long;
   }
   return InspectFault::none;

@@ -178,6 +178,7 @@ TEST_CASE("long headers are told apart", "[quic]") {
       {"draft 34", header(0xc0, 0xff000022, varint(0) + rest), Kind::initial},
       {"draft 22", header(0xc0, 0xff000016, varint(0) + rest), Kind::unknown_version},
       {"draft 35", header(0xc0, 0xff000023, varint(0) + rest), Kind::unknown_version},
+      {"beyond all drafts", header(0xc0, 0xff000040, Bytes(9)), Kind::none},
       {"version negotiation", header(0xca, 0, {0, 0, 0, 1}), Kind::version_negotiation},
       {"a reserved version", header(0xc0, 0x1a2a3a4a, Bytes(9)), Kind::unknown_version},
       {"Q050", header(0xc0, 0x51303530, Bytes(9)), Kind::unknown_version},
