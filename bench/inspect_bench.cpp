@@ -3,10 +3,13 @@
 
 #include <memory>
 
+#include "dataplane/inspect/fingerprint.h"
 #include "dataplane/inspect/identify.h"
 #include "dataplane/inspect/packet.h"
+#include "dataplane/inspect/quic_tracker.h"
 #include "tests/support/client_hello_builder.h"
 #include "tests/support/packet_builder.h"
+#include "tests/support/quic_helper.h"
 
 using namespace sallyport;
 using namespace sallyport::test;
@@ -58,6 +61,111 @@ void client_hello_in_three_records(benchmark::State& state) {
   const auto message = browser_hello("cdn.models.example.net", kPostQuantumKeyShare).message();
   run_identify(state, tls_records(message, 700));
 }
+// The name, and then the JA4, as a policy with ja4s asks for.
+void client_hello_ja4(benchmark::State& state) {
+  const Bytes stream = browser_hello("cdn.models.example.net").record();
+  const auto scratch = std::make_unique<IdentifyScratch>();
+  Identified out;
+  identify(stream, false, *scratch, out);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(out);
+    benchmark::DoNotOptimize(make_ja4(out.hello, HelloTransport::tcp));
+  }
+}
+void client_hello_ja4_cached(benchmark::State& state) {
+  const Bytes stream = browser_hello("cdn.models.example.net").record();
+  const auto scratch = std::make_unique<IdentifyScratch>();
+  const auto cache = std::make_unique<FingerprintCache>();
+  Identified out;
+  identify(stream, false, *scratch, out);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(out);
+    benchmark::DoNotOptimize(make_ja4(out.hello, HelloTransport::tcp, *cache));
+  }
+}
+void client_hello_ja3(benchmark::State& state) {
+  const Bytes stream = browser_hello("cdn.models.example.net").record();
+  const auto scratch = std::make_unique<IdentifyScratch>();
+  Identified out;
+  identify(stream, false, *scratch, out);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(out);
+    benchmark::DoNotOptimize(make_ja3(out.hello));
+  }
+}
+
+/// `datagrams` of one new flow, to its hello.
+void run_quic(benchmark::State& state, const std::vector<Bytes>& datagrams) {
+  const auto scratch = std::make_unique<QuicScratch>();
+  Bytes held(kMaxQuicHelloBytes);
+  QuicStep out;
+  for (auto _ : state) {
+    QuicTracker tracker;
+    for (const Bytes& datagram : datagrams) quic_step(datagram, tracker, held, *scratch, out);
+    benchmark::DoNotOptimize(out);
+  }
+  if (out.status != QuicStep::Status::hello) state.SkipWithError("no hello found");
+}
+const Bytes kQuicHello = browser_hello("cdn.models.example.net").message();
+
+void quic_initial(benchmark::State& state) {
+  run_quic(state, {hello_initial(kQuicHello).packet()});
+}
+// As a browser sends it: 1.7 KB over two datagrams, in pieces out of order.
+void quic_initial_post_quantum(benchmark::State& state) {
+  const Bytes message = browser_hello("cdn.models.example.net", kPostQuantumKeyShare).message();
+  const auto cut = crypto_frames(message, {120, 300, 480, 700, 1000, 1300});
+  run_quic(state, {initial(cut[3] + kPingFrame + cut[0] + Bytes(30) + cut[4] + cut[2]).packet(),
+                   initial(cut[6] + kPingFrame + cut[5] + cut[1]).number(1).packet()});
+}
+// Of quic_initial, the part that is key derivation, and the part that is AES.
+void quic_initial_keys(benchmark::State& state) {
+  const Bytes id = from_hex("8394c8f03e515708");
+  const QuicVersion& version = *find_quic_version(kQuicV1);
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(id.data());
+    benchmark::DoNotOptimize(client_initial_keys(version, id));
+  }
+}
+void quic_initial_aes(benchmark::State& state) {
+  const Bytes packet = hello_initial(kQuicHello).packet();
+  const QuicHeader header = read_quic_header(packet);
+  const QuicKeys keys = client_initial_keys(*header.traits, header.destination_id);
+  QuicCipher cipher;
+  Bytes out(packet.size());
+  OpenedPacket opened;
+  for (auto _ : state) {
+    opened = cipher.open(keys, packet, header.packet_number_offset, 0, out);
+    benchmark::DoNotOptimize(opened);
+  }
+  if (!opened.ok) state.SkipWithError("not opened");
+}
+// What an Initial behind the verdict costs: a retransmission, compared with what was inspected.
+void quic_initial_again(benchmark::State& state) {
+  const Bytes packet = hello_initial(kQuicHello).packet();
+  const auto scratch = std::make_unique<QuicScratch>();
+  Bytes held(kMaxQuicHelloBytes);
+  QuicTracker tracker;
+  QuicStep out;
+  quic_step(packet, tracker, held, *scratch, out);
+  for (auto _ : state) {
+    quic_step(packet, tracker, held, *scratch, out);
+    benchmark::DoNotOptimize(out);
+  }
+  if (out.status != QuicStep::Status::nothing_new) state.SkipWithError("not the same");
+}
+void quic_short_header(benchmark::State& state) {
+  const auto scratch = std::make_unique<QuicScratch>();
+  Bytes held(kMaxQuicHelloBytes);
+  QuicTracker tracker;
+  QuicStep out;
+  quic_step(hello_initial(kQuicHello).packet(), tracker, held, *scratch, out);
+  const Bytes packet(1200, 0x41);
+  for (auto _ : state) {
+    quic_step(packet, tracker, held, *scratch, out);
+    benchmark::DoNotOptimize(out);
+  }
+}
 void http_request(benchmark::State& state) {
   run_identify(state, bytes_of("GET /models/llama/resolve/main/config.json HTTP/1.1\r\n"
                                "Host: cdn.models.example.net\r\n"
@@ -79,6 +187,15 @@ void decode_tcp4_with_checksum(benchmark::State& state) {
 BENCHMARK(client_hello_517);
 BENCHMARK(client_hello_post_quantum);
 BENCHMARK(client_hello_in_three_records);
+BENCHMARK(client_hello_ja4);
+BENCHMARK(client_hello_ja4_cached);
+BENCHMARK(client_hello_ja3);
+BENCHMARK(quic_initial);
+BENCHMARK(quic_initial_post_quantum);
+BENCHMARK(quic_initial_keys);
+BENCHMARK(quic_initial_aes);
+BENCHMARK(quic_initial_again);
+BENCHMARK(quic_short_header);
 BENCHMARK(http_request);
 BENCHMARK(decode_tcp4);
 BENCHMARK(decode_tcp6);

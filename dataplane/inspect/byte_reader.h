@@ -31,6 +31,16 @@ class ByteReader {
 
   uint8_t u8() noexcept { return static_cast<uint8_t>(big_endian(1)); }
   uint16_t u16() noexcept { return static_cast<uint16_t>(big_endian(2)); }
+  uint32_t u32() noexcept { return big_endian(4); }
+
+  /// QUIC's variable-length integer (RFC 9000 section 16): 1, 2, 4 or 8 bytes, 0..2^62-1.
+  uint64_t varint() noexcept {
+    if (rest_.empty()) return u8();  // fails the reader
+    const size_t width = size_t{1} << (rest_[0] >> 6);
+    uint64_t value = 0;
+    for (const uint8_t byte : bytes(width)) value = value << 8 | byte;
+    return value & ((uint64_t{1} << (width * 8 - 2)) - 1);
+  }
 
   /// A nested reader over the block whose length comes first, in 1 or 2 bytes.
   ByteReader block8() noexcept { return nested(u8()); }

@@ -40,14 +40,15 @@ void need(size_t bytes, Identified& out) noexcept {
 void identify_tls(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
                   Identified& out) noexcept {
   set_app(AppProtocol::tls, out);
-  const FramedHello hello = frame_client_hello(prefix, scratch);
-  if (hello.status == Status::fault) return set_fault(hello.fault, out);
-  if (hello.status == Status::need_more) {
+  const FramedHello framed = frame_client_hello(prefix, scratch);
+  if (framed.status == Status::fault) return set_fault(framed.fault, out);
+  if (framed.status == Status::need_more) {
     if (ended) return set_fault(InspectFault::tls_truncated, out);
-    return need(hello.need_bytes, out);
+    return need(framed.need_bytes, out);
   }
-  const InspectFault fault = parse_client_hello(hello.body, out.name);
+  const InspectFault fault = parse_client_hello(framed.body, out.hello, out.name);
   if (fault != InspectFault::none) return set_fault(fault, out);
+  out.hello_end = static_cast<uint32_t>(framed.end);
   set_named(out);
 }
 

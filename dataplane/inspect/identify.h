@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/inspect/client_hello.h"
 #include "policy/runtime/facts.h"
 #include "policy/runtime/host_name.h"
 
@@ -16,17 +17,27 @@ enum class InspectFault : uint8_t {
   none,
   tls_bad_record,           ///< Record type, version or length that RFC 8446 section 5.1 forbids.
   tls_not_client_hello,     ///< A first handshake message that is no ClientHello.
-  tls_hello_too_long,       ///< Over kMaxHelloBytes, or over kMaxHelloExtensions.
+  tls_hello_too_long,       ///< Over kMaxHelloBytes (QUIC: over what is held), or over one of the
+                            ///< limits of client_hello.h.
   tls_truncated,            ///< A length runs past its block, or the stream ends in the hello.
   tls_trailing_bytes,       ///< Bytes behind the last field, or behind the hello in its record.
   tls_duplicate_extension,  ///< The same extension twice (RFC 8446 section 4.2).
   tls_bad_server_name,      ///< Not exactly one host_name that is a host name (RFC 6066 section 3).
+  tls_bad_extension,        ///< ALPN, versions, groups, formats or signatures break their lists.
   http_bad_request_line,    ///< RFC 9112 section 3.
   http_bad_header,          ///< Bare LF or CR, folding, space before ':', any other line RFC 9112
                             ///< section 5 forbids; or the stream ends in the head.
   http_head_too_long,       ///< Request head over kMaxRequestHeadBytes.
   http_bad_host,            ///< Missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
   http_host_conflict,       ///< The target and the Host field name different hosts.
+  quic_bad_header,          ///< A long header that RFC 9000 section 17.2 forbids a client.
+  quic_unknown_version,     ///< A QUIC version whose Initial keys are not known here.
+  quic_bad_packet,          ///< An Initial that no key opens (RFC 9001 section 5.2).
+  quic_too_many_packets,    ///< Over kMaxQuicPackets in one datagram.
+  quic_mixed_connections,   ///< Two connection ids in one datagram (RFC 9000 section 12.2).
+  quic_bad_frame,        ///< A frame that RFC 9000 section 12.4 forbids in an Initial, or no frame.
+  quic_crypto_conflict,  ///< Two CRYPTO frames disagree about the same byte.
+  quic_too_many_gaps,    ///< CRYPTO data in over kMaxCryptoRanges pieces.
   count_
 };
 
@@ -52,7 +63,13 @@ struct Identified {
   AppProtocol app{};
   Known name_known = Known::unknown;  ///< With done: present or absent.
   uint32_t need_bytes = 0;            ///< With need_more: a length the prefix must reach first.
+  /// With done and app tls: where the record that ends the ClientHello ends. What a client sends
+  /// from there on is for next_client_hello().
+  uint32_t hello_end = 0;
   HostName name;
+  /// With done and app tls, and with fault tls_bad_server_name. Borrows the prefix or the scratch:
+  /// good until either changes.
+  ClientHello hello;
 };
 
 /// Names a TCP flow from the bytes its client sent first. TLS and HTTP/1 are found by their bytes

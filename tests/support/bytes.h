@@ -13,6 +13,16 @@ inline Bytes bytes_of(std::string_view text) {
   return {text.begin(), text.end()};
 }
 
+/// "0a1b2c", without spaces.
+inline Bytes from_hex(std::string_view text) {
+  const auto digit = [](char c) { return static_cast<uint8_t>(c <= '9' ? c - '0' : c - 'a' + 10); };
+  Bytes out;
+  for (size_t i = 0; i + 1 < text.size(); i += 2) {
+    out.push_back(static_cast<uint8_t>(digit(text[i]) << 4 | digit(text[i + 1])));
+  }
+  return out;
+}
+
 // Not inlined: GCC 12 at -O3 takes a growing vector's insert for an overflow.
 [[gnu::noinline]] inline void append(Bytes& out, const Bytes& more) {
   out.insert(out.end(), more.begin(), more.end());

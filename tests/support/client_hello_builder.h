@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tests/support/bytes.h"
 
@@ -32,6 +34,35 @@ class HelloBuilder {
     return *this;
   }
 
+  /// These cipher suites, in place of ciphers().
+  HelloBuilder& suites(const std::vector<uint16_t>& list) {
+    suites_ = values16(list);
+    return *this;
+  }
+
+  HelloBuilder& legacy_version(uint16_t version) {
+    legacy_version_ = version;
+    return *this;
+  }
+
+  HelloBuilder& alpn(const std::vector<std::string_view>& names) {
+    Bytes list;
+    for (const auto name : names) append(list, block(bytes_of(name), 1));
+    return extension(16, block(list, 2));
+  }
+
+  HelloBuilder& versions(const std::vector<uint16_t>& list) {
+    return extension(43, block(values16(list), 1));
+  }
+
+  HelloBuilder& groups(const std::vector<uint16_t>& list) {
+    return extension(10, block(values16(list), 2));
+  }
+
+  HelloBuilder& signatures(const std::vector<uint16_t>& list) {
+    return extension(13, block(values16(list), 2));
+  }
+
   HelloBuilder& trailing(Bytes bytes) {
     trailing_ = std::move(bytes);
     return *this;
@@ -40,10 +71,10 @@ class HelloBuilder {
   /// ClientHello without its handshake header.
   Bytes body() const {
     Bytes out;
-    put16(out, 0x0303);
+    put16(out, legacy_version_);
     append(out, Bytes(32, 0xaa));  // random
     append(out, block(Bytes(session_bytes_, 0xbb), 1));
-    append(out, block(Bytes(cipher_suites_ * 2, 0x13), 2));
+    append(out, block(suites_.value_or(Bytes(cipher_suites_ * 2, 0x13)), 2));
     append(out, {1, 0});  // no compression
     if (!extensions_.empty()) append(out, block(extensions_, 2));
     return out + trailing_;
@@ -56,6 +87,14 @@ class HelloBuilder {
   Bytes record() const;
 
  private:
+  static Bytes values16(const std::vector<uint16_t>& list) {
+    Bytes out;
+    for (const uint16_t value : list) put16(out, value);
+    return out;
+  }
+
+  uint16_t legacy_version_ = 0x0303;
+  std::optional<Bytes> suites_;
   size_t session_bytes_ = 0;
   size_t cipher_suites_ = 1;
   Bytes extensions_;

@@ -107,10 +107,12 @@ TEST_CASE("no prefix of a ClientHello body is one", "[tls]") {
   const size_t without_extensions = hello().session(32).ciphers(16).body().size();
   for (size_t size = 0; size < whole.size(); ++size) {
     CAPTURE(size);
+    const Bytes prefix = prefix_of(whole, size);
+    ClientHello hello_fields;
     HostName name;
     const auto expected =
         size == without_extensions ? InspectFault::none : InspectFault::tls_truncated;
-    CHECK(parse_client_hello(prefix_of(whole, size), name) == expected);
+    CHECK(parse_client_hello(prefix, hello_fields, name) == expected);
     CHECK(name.empty());
   }
 }
