@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "dataplane/inspect/hpack.h"
 #include "dataplane/inspect/http_path.h"
 #include "policy/runtime/facts.h"
 #include "policy/runtime/host_name.h"
@@ -15,10 +16,15 @@ namespace sallyport {
 /// Lines of the header fields that the policy asks for, of one request.
 inline constexpr size_t kMaxHttpHeaderLines = 64;
 
+/// Bytes of a request's fields as HTTP/2 counts them (RFC 9113 section 10.5.1): text and 32 each.
+inline constexpr size_t kMaxHttp2HeaderListBytes = size_t{1} << 16;
+
 /// Working space for reading requests: one a worker, no content kept between calls.
 struct HttpScratch {
   HttpPathSpace paths;
   std::array<HttpHeader, kMaxHttpHeaderLines> headers;
+  std::array<char, kMaxHttp2HeaderListBytes> text;  ///< HTTP/2: decoded fields.
+  HpackPassing hpack;
 };
 
 /// What the client's bytes are behind a request, should the server agree.
@@ -41,7 +47,7 @@ struct HttpRequest {
   size_t head_bytes = 0;  ///< Of the client's stream, line ends in front of it too.
 };
 
-/// What HttpStream answers. "The window" is the client's stream from the first byte
+/// What HttpStream and Http2Connection answer. "The window" is the client's stream from the first byte
 /// that the caller has not yet forwarded on this answer's word.
 struct HttpStep {
   enum class Status : uint8_t {
