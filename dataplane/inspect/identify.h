@@ -40,8 +40,8 @@ enum class InspectFault : uint8_t {
   http2_bad_header_block,    ///< HPACK that does not decode, or not in the memory of a connection.
   http2_bad_pseudo_header,   ///< Missing, doubled, unknown or misplaced (RFC 9113 section 8.3).
   http2_bad_field,           ///< A field RFC 9113 section 8.2 forbids.
-  dns_bad_header,            ///< A query with answers, unknown flags or not exactly one question.
-  dns_bad_question,          ///< A question whose name is compressed, cut or too long.
+  dns_bad_header,            ///< Another opcode than QUERY, answers, or not exactly one question.
+  dns_bad_question,          ///< A question whose name is compressed.
   dns_bad_name,              ///< A query name that is no host name.
   dns_bad_record,            ///< Records a query has no use for, or bytes behind the last one.
   dns_bad_length,  ///< DNS over TCP: a message too short or long, or the stream ends in it.
