@@ -138,7 +138,7 @@ void Http2Connection::allow() noexcept {
 void Http2Connection::read_frame(Cursor& at) noexcept {
   const Frame frame = Frame::read(at.rest());
   if (const auto fault = check(frame); fault != InspectFault::none) return at.fail(fault);
-  stage_ = Stage::frames;
+  if ((frame.flags & kAck) == 0) stage_ = Stage::frames;
   if (frame.type == kHeaders) return read_headers(at, frame);
   at.at += kFrameHeaderBytes;
   payload_bytes_ = frame.payload_bytes;
@@ -184,8 +184,9 @@ InspectFault Http2Connection::check(const Frame& frame) const noexcept {
     default:  // section 5.5: unknown types are ignored
       break;
   }
-  // Section 3.4: SETTINGS end the preface.
-  if (stage_ == Stage::settings && (frame.type != kSettings || ack)) good = false;
+  // Section 3.4: SETTINGS end the preface. An acknowledgement in front of them does no harm, and
+  // there are clients that send one.
+  if (stage_ == Stage::settings && frame.type != kSettings) good = false;
   return good ? InspectFault::none : InspectFault::http2_bad_frame;
 }
 
@@ -246,6 +247,7 @@ void Http2Connection::read_headers(Cursor& at, const Frame& frame) noexcept {
 
   Http2RequestReader reader(at.header_names, at.scratch, at.request);
   if (const auto fault = decode(rest, block, at.scratch, reader); fault != InspectFault::none) {
+    reader.record();
     return at.fail(fault);
   }
   // A block on a stream that was opened before is its trailers (section 8.1).

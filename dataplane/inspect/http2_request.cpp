@@ -100,9 +100,14 @@ InspectFault Http2RequestReader::take_named(std::string_view name,
   return InspectFault::none;
 }
 
-InspectFault Http2RequestReader::finish() noexcept {
+void Http2RequestReader::record() noexcept {
   out_.method = method_.value;
   out_.target = path_.value;
+  out_.authority = authority_.seen ? authority_.value : host_text_;
+}
+
+InspectFault Http2RequestReader::finish() noexcept {
+  record();
   if (method_.value.empty() || !std::ranges::all_of(method_.value, is_http_token_byte)) {
     return InspectFault::http2_bad_pseudo_header;
   }
@@ -126,7 +131,6 @@ InspectFault Http2RequestReader::finish_authority() noexcept {
     }
   }
   out_.host = authority_.seen ? named.name : host_.name;
-  out_.authority = authority_.seen ? authority_.value : host_text_;
   return InspectFault::none;
 }
 

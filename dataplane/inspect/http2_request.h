@@ -27,6 +27,9 @@ class Http2RequestReader {
   /// @return  none, http2_bad_pseudo_header, http_bad_host, http_host_conflict or http_bad_path.
   [[nodiscard]] InspectFault finish() noexcept;
 
+  /// What is known of a request that is at fault, for records.
+  void record() noexcept;
+
   /// Behind the last field of trailers (RFC 9113 section 8.1).
   [[nodiscard]] InspectFault finish_trailers() const noexcept;
 

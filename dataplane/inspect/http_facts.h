@@ -47,8 +47,8 @@ struct HttpRequest {
   size_t head_bytes = 0;  ///< Of the client's stream, line ends in front of it too.
 };
 
-/// What HttpStream and Http2Connection answer. "The window" is the client's stream from the first byte
-/// that the caller has not yet forwarded on this answer's word.
+/// What HttpStream and Http2Connection answer. "The window" is the client's stream from the first
+/// byte that the caller has not yet forwarded on this answer's word.
 struct HttpStep {
   enum class Status : uint8_t {
     need_more,  ///< Forward `forward_bytes`; call again with more of the stream.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "dataplane/inspect/http_record.h"
 #include "dataplane/inspect/http_request.h"
 #include "dataplane/inspect/http_text.h"
 
@@ -87,6 +88,7 @@ void HttpStream::read_head(Cursor& at) noexcept {
       }
       return at.answer(Status::request);
     case HttpHead::Status::fault:
+      guess_http_record(text, at.request);
       return at.fail(head.fault);
     case HttpHead::Status::not_http:
       if (requests_ != 0) return at.fail(InspectFault::http_bad_request_line);
@@ -134,6 +136,8 @@ bool HttpStream::head_is_unchanged(std::string_view text,
 
 void HttpStream::note_head(std::string_view text, bool in_target, bool is_http) noexcept {
   seen_bytes_ = is_http || in_target ? static_cast<uint32_t>(text.size()) : 0;
+  // What follows that CR says whether the line ends there, so it was not looked at yet.
+  if (!is_http && seen_bytes_ != 0 && text.ends_with('\r')) --seen_bytes_;
   in_fields_ = is_http;
   line_start_ = static_cast<uint32_t>(text.rfind('\n') + 1);
 }

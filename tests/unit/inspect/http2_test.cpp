@@ -284,7 +284,10 @@ TEST_CASE("frames are RFC 9113 section 6, to the letter", "[http2]") {
       {"an unknown type", h2_frame(0x10, 0xff, 0, zeros(300)), ""},
   });
   CHECK(answer(h2_preface() + h2_request(1, get())) == kBadFrame);
-  CHECK(answer(h2_preface() + h2_frame(kH2Settings, kH2Ack, 0)) == kBadFrame);
+  const Bytes ack = h2_frame(kH2Settings, kH2Ack, 0);
+  CHECK(answer(h2_preface() + ack + h2_frame(kH2Settings, 0, 0) + h2_request(1, get())) ==
+        "GET a.b /");
+  CHECK(answer(h2_preface() + ack + h2_request(1, get())) == kBadFrame);
   CHECK(answer(h2_preface() + h2_frame(0x10, 0, 0)) == kBadFrame);
   CHECK(answer(bytes_of("PRI * HTTP/2.0\r\n\r\nXM\r\n\r\n")) == "not_http");
 }
@@ -405,6 +408,18 @@ TEST_CASE("nothing leaves before the first request is allowed", "[http2]") {
   connection.allow();
   const Bytes rest(window.begin() + static_cast<std::ptrdiff_t>(request.head_bytes), window.end());
   CHECK(connection.next(rest, kNames, http_scratch(), request).forward_bytes == rest.size());
+}
+
+TEST_CASE("records get what a request at fault seems to say", "[http2]") {
+  Http2Connection connection;
+  HttpRequest request;
+  const Bytes bad =
+      h2_start() + h2_request(1, h2_get("192.0.2.1:80", "/x?y") + H2Fields{{"X", ""}});
+  REQUIRE(connection.next(bad, kNames, http_scratch(), request).fault ==
+          InspectFault::http2_bad_field);
+  CHECK(request.method == "GET");
+  CHECK(request.target == "/x?y");
+  CHECK(request.authority == "192.0.2.1:80");
 }
 
 TEST_CASE("after a fault there is nothing but the fault", "[http2]") {

@@ -133,6 +133,33 @@ TEST_CASE("records get what was sent", "[http_stream]") {
   CHECK(request.head_bytes == window.size());
 }
 
+TEST_CASE("records get what a request at fault seems to say", "[http_stream]") {
+  struct RecordRow {
+    std::string head;
+    std::string method, target, authority;
+  };
+  for (const RecordRow& row : std::vector<RecordRow>{
+           {"GET /x HTTP/1.1\nHost: a.b\n\n", "GET", "/x", "a.b"},
+           {"GET /x y HTTP/1.1\r\nHost : a.b:80 \r\n\r\n", "GET", "/x y", "a.b:80"},
+           {"GET /x HTTP/1.1\r\nX\r\nHOST:\ta.b\r\n\r\n", "GET", "/x", "a.b"},
+           {"GET /x HTTP/1.1\r\nHost: a.b\r\nHost: c.d\r\n\r\n", "GET", "/x", "a.b"},
+           {"GET /% HTTP/1.1\r\nHost: a.b\r\n\r\n", "GET", "/%", "a.b"},
+           {"GET / HTTP/1.1\r\nUpgrade: h2c\r\nHost: a.b\r\n\r\n", "GET", "/", "a.b"},
+           {"GET\t/ HTTP/1.1\r\n\r\n", "GET", "/", ""},
+           {"\r\n\nGET HTTP/1.1\r\n\r\nHost: a.b\r\n", "GET", "HTTP/1.1", ""},
+       }) {
+    CAPTURE(row.head);
+    HttpStream stream;
+    HttpRequest request;
+    const Bytes window = bytes_of(row.head);
+    REQUIRE(stream.next(window, false, {}, http_scratch(), request).status ==
+            HttpStep::Status::fault);
+    CHECK(request.method == row.method);
+    CHECK(request.target == row.target);
+    CHECK(request.authority == row.authority);
+  }
+}
+
 TEST_CASE("bodies are followed to the next request", "[http_stream]") {
   const std::string two = "POST a.b /p | GET a.b /next";
   check_rows({
@@ -370,6 +397,7 @@ TEST_CASE("a head that comes byte by byte answers at the byte that decides it", 
   const std::string start = "GET / HTTP/1.1\r\nHost: a.b\r\nX: y\r\n";
   ends_there("GET /\x01");
   ends_there("GET / HTTP/1.1\n");
+  ends_there("GET / HTTP/1.1\rx");
   ends_there(start + "Host: a.b\r\n");
   ends_there(start + "X: y\n");
   ends_there(start + "X : y\r\n");
