@@ -12,7 +12,6 @@ constexpr uint8_t kPointer = 0xc0;
 void DnsName::start() noexcept {
   size_ = 0;
   wire_bytes_ = 1;  // of the root
-  exact_ = true;
   compressed_ = false;
 }
 
@@ -22,7 +21,6 @@ bool DnsName::put_label(std::span<const uint8_t> label) noexcept {
   if (size_ != 0) text_[size_++] = '.';
   for (const uint8_t byte : label) {
     const bool plain = byte > 0x20 && byte < 0x7f && byte != '.';
-    exact_ &= plain;
     text_[size_++] = plain ? static_cast<char>(byte) : '?';
   }
   return true;
@@ -76,8 +74,7 @@ bool DnsName::read(std::span<const uint8_t> message, size_t& at) noexcept {
 bool DnsName::to_host(HostName& out) const noexcept {
   out.clear();
   if (size_ == 0) return true;
-  if (!exact_) return false;
-  const auto fault = out.assign(text());
+  const auto fault = out.assign(text());  // no name has the '?' of an odd byte
   return fault == HostNameFault::none || fault == HostNameFault::address_literal;
 }
 

@@ -43,7 +43,6 @@ class DnsName {
   std::array<char, 255> text_;
   uint8_t size_ = 0;
   uint16_t wire_bytes_ = 0;
-  bool exact_ = true;  ///< text() stands for no other name.
   bool compressed_ = false;
 };
 

@@ -283,6 +283,7 @@ TEST_CASE("upgrades and tunnels wait for the server", "[http_stream]") {
     CAPTURE(status);
     CHECK(released(kConnect, hello, status) == 0);
     CHECK(released(get("/w", kWebsocket), hello, status) == 0);
+    CHECK(answer(kConnect + kNext, {.tunnel_status = status}) == connect);
   }
   CHECK(released(kConnect, hello, 101) == 0);
   // The server agrees.
