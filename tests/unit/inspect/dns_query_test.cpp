@@ -21,9 +21,8 @@ std::string describe(const DnsQuery& query) {
 
 // "a.b 1 edns", "not_dns", or "fault dns_bad_name"; '-' for no name.
 std::string answer(const Bytes& message) {
-  const Bytes block(message);
   DnsQuery query;
-  const auto got = parse_dns_query(block, query);
+  const auto got = parse_dns_query(message, query);
   switch (got.status) {
     case DnsQueryAnswer::Status::not_dns:
       return "not_dns";
@@ -274,7 +273,7 @@ TEST_CASE("DNS over TCP is decided query by query", "[dns_stream]") {
   CHECK(run({Bytes{22, 3}}) == "not_dns");
   CHECK(run({bytes_of("SS")}) == "not_dns");
   CHECK(run({announced(500) + Bytes(12, 0)}) == "not_dns");
-  CHECK(run({announced(500) + Bytes(11, 0)}) == "");
+  CHECK(run({announced(500) + Bytes(11, 0)}).empty());
 }
 
 TEST_CASE("every split of DNS over TCP gives the answers of the whole", "[dns_stream]") {

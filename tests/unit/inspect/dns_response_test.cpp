@@ -15,8 +15,7 @@ namespace {
 // "a.b: 192.0.2.1/300 >target/60 alpn=h2 ech cut_off", or the status.
 std::string answer(const Bytes& message) {
   static const auto got = std::make_unique<DnsResponse>();
-  const Bytes block(message);
-  const auto status = parse_dns_response(block, *got);
+  const auto status = parse_dns_response(message, *got);
   if (status != DnsResponseStatus::done) {
     CHECK(got->addresses().empty());
     CHECK(got->targets().empty());
