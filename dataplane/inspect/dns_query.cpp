@@ -71,7 +71,16 @@ bool read_question(std::span<const uint8_t> message, size_t& at, DnsQuery& out) 
   out.type = in.u16();
   out.query_class = in.u16();
   at = message.size() - in.rest().size();
-  return in.ok() && out.type != 0 && is_known_class(out.query_class) && !is_netbios(out);
+  return in.ok() && out.type != 0 && !is_netbios(out);
+}
+
+// With an unknown class, which some servers pass on all the same, only what is nothing but one
+// question about a host: random bytes are never that.
+bool is_bare_question(std::span<const uint8_t> message, size_t at, const Header& header,
+                      const DnsQuery& query) noexcept {
+  return header.opcode() == kQuery && header.questions == 1 && header.answers == 0 &&
+         header.authorities == 0 && header.additional == 0 && at == message.size() &&
+         !query.name.empty();
 }
 
 // A record a query may carry: EDNS once, a signature, or what an IXFR starts from.
@@ -122,6 +131,10 @@ DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message, DnsQuery& out) 
   if (!read_question(message, at, out)) return {};
 
   const bool is_host = out.text.to_host(out.name);
+  if (!is_known_class(out.query_class)) {
+    if (!is_bare_question(message, at, header, out)) return {};
+    return {Status::fault, InspectFault::dns_bad_question};
+  }
   // No client compresses the first name of a message: there is nothing to point to.
   if (out.text.compressed()) return {Status::fault, InspectFault::dns_bad_question};
   const auto fault = check_query(message, at, header, out);

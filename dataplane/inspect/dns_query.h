@@ -32,10 +32,10 @@ struct DnsQueryAnswer {
 /// Reads a client's DNS message (RFC 1035 section 4), on any port.
 ///
 /// DNS is told from other datagrams by its question: one to sixteen of them announced, a readable
-/// name, a known class. QUIC never looks like that, whatever the other way round: its version and
-/// the length of its connection ID stand where the number of questions does, so ask here first.
-/// NetBIOS names are told by their shape. mDNS and LLMNR are told by nothing but their ports: see
-/// is_link_local_name_port().
+/// name, a known class (or nothing else at all in the message). QUIC never looks like that,
+/// whatever the other way round: its version and the length of its connection ID stand where the
+/// number of questions does, so ask here first. NetBIOS names are told by their shape. mDNS and
+/// LLMNR are told by nothing but their ports: see is_link_local_name_port().
 ///
 /// What a lenient server might answer all the same is a fault, not something else: or a policy on
 /// names could be evaded by it.

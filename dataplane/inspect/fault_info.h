@@ -104,7 +104,7 @@ inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
     {InspectFault::dns_bad_header, "dns_bad_header",
      "A DNS query with answers, another opcode than QUERY, or not exactly one question."},
     {InspectFault::dns_bad_question, "dns_bad_question",
-     "The name in a DNS question is compressed."},
+     "A DNS question has an unknown class, or its name is compressed."},
     {InspectFault::dns_bad_name, "dns_bad_name", "The name in a DNS question is no host name."},
     {InspectFault::dns_bad_record, "dns_bad_record",
      "A DNS query carries records it has no use for, or bytes behind the last one."},

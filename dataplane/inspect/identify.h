@@ -41,7 +41,7 @@ enum class InspectFault : uint8_t {
   http2_bad_pseudo_header,   ///< Missing, doubled, unknown or misplaced (RFC 9113 section 8.3).
   http2_bad_field,           ///< A field RFC 9113 section 8.2 forbids.
   dns_bad_header,            ///< Another opcode than QUERY, answers, or not exactly one question.
-  dns_bad_question,          ///< A question whose name is compressed.
+  dns_bad_question,          ///< A question of an unknown class, or whose name is compressed.
   dns_bad_name,              ///< A query name that is no host name.
   dns_bad_record,            ///< Records a query has no use for, or bytes behind the last one.
   dns_bad_length,  ///< DNS over TCP: a message too short or long, or the stream ends in it.
