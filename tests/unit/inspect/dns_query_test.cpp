@@ -207,6 +207,8 @@ TEST_CASE("what is no query of DNS is not DNS", "[dns]") {
        dns_query(label + '.' + label + '.' + label + '.' + std::string(62, 'y')), "not_dns"},
       {"an unknown class and more",
        with({.additional = 1}, dns_question(dns_name("a.b"), kDnsA, 2) + dns_edns()), "not_dns"},
+      {"an unknown class and a record announced",
+       with({.additional = 1}, dns_question(dns_name("a.b"), kDnsA, 2)), "not_dns"},
       {"an unknown class and a byte", with({}, dns_question(dns_name("a.b"), kDnsA, 2) + Bytes{0}),
        "not_dns"},
       {"an unknown class of the root", with({}, dns_question(dns_name(""), kDnsA, 2)), "not_dns"},
