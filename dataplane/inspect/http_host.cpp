@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/inspect/http_text.h"
+
 namespace sallyport {
 namespace {
 
@@ -12,12 +14,8 @@ bool is_digit(char c) noexcept {
   return c >= '0' && c <= '9';
 }
 
-char to_lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
 bool is_scheme_byte(char c) noexcept {
-  const char lower = to_lower(c);
+  const char lower = to_lower_ascii(c);
   return (lower >= 'a' && lower <= 'z') || is_digit(c) || c == '+' || c == '-' || c == '.';
 }
 
@@ -35,6 +33,10 @@ bool parse_port(std::string_view text, uint32_t& port) noexcept {
   return value <= 0xffff;
 }
 
+std::string_view without_query(std::string_view text) noexcept {
+  return text.substr(0, text.find('?'));
+}
+
 // scheme "://" authority, then whatever starts with '/', '?' or '#'.
 bool parse_absolute(std::string_view text, HttpTarget& out) noexcept {
   const size_t colon = text.find(':');
@@ -46,14 +48,13 @@ bool parse_absolute(std::string_view text, HttpTarget& out) noexcept {
   text.remove_prefix(3);
   if (equal_ignoring_case(scheme, "http")) out.default_port = kHttpPort;
   if (equal_ignoring_case(scheme, "https")) out.default_port = kHttpsPort;
-  return parse_http_host(text.substr(0, text.find_first_of("/?#")), out.host);
+  out.host_text = text.substr(0, text.find_first_of("/?#"));
+  out.path = without_query(text.substr(out.host_text.size()));
+  if (out.path.empty()) out.path = "/";
+  return parse_http_host(out.host_text, out.host);
 }
 
 }  // namespace
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, {}, to_lower, to_lower);
-}
 
 bool HttpHost::same_host(const HttpHost& other) const noexcept {
   return name.view() == other.name.view() && equal_ignoring_case(literal, other.literal);
@@ -82,10 +83,12 @@ bool parse_http_host(std::string_view text, HttpHost& out) noexcept {
 bool parse_http_target(std::string_view method, std::string_view text, HttpTarget& out) noexcept {
   if (method == "CONNECT") {
     out.form = HttpTarget::Form::authority;
+    out.host_text = text;
     return parse_http_host(text, out.host) && out.host.port != HttpHost::kNoPort;
   }
   if (text.starts_with('/')) {
     out.form = HttpTarget::Form::origin;
+    out.path = without_query(text);
     return true;
   }
   if (text == "*") {

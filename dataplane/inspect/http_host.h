@@ -28,15 +28,15 @@ struct HttpTarget {
   enum class Form : uint8_t { origin, absolute, authority, asterisk };
   Form form = Form::origin;
   HttpHost host;                              ///< absolute and authority only.
+  std::string_view host_text;                 ///< The same as written. Borrows the text.
   uint32_t default_port = HttpHost::kNoPort;  ///< absolute: of the scheme, when it is known.
+  /// origin and absolute: without query, "/" where it is empty (RFC 9112 section 3.2.2).
+  std::string_view path;
 };
 
 /// @param method  Decides which forms are allowed: authority is CONNECT's, asterisk is OPTIONS'.
 /// @return        False when `text` is not a target for that method.
 [[nodiscard]] bool parse_http_target(std::string_view method, std::string_view text,
                                      HttpTarget& out) noexcept;
-
-/// ASCII case folded; no locale.
-[[nodiscard]] bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept;
 
 }  // namespace sallyport

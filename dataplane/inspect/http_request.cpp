@@ -1,33 +1,15 @@
 #include "dataplane/inspect/http_request.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "dataplane/inspect/http_host.h"
+#include "dataplane/inspect/http_text.h"
 
 namespace sallyport {
 namespace {
 
 using Status = HttpHead::Status;
-
-// tchar, RFC 9110 section 5.6.2.
-constexpr std::array<bool, 256> kTokenBytes = [] {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[c] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[c] = table[c | 0x20] = true;
-  for (const char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<uint8_t>(c)] = true;
-  return table;
-}();
-
-bool is_token_byte(char c) noexcept {
-  return kTokenBytes[static_cast<uint8_t>(c)];
-}
-
-bool is_control(char c) noexcept {
-  const auto byte = static_cast<uint8_t>(c);
-  return byte < 0x20 || byte == 0x7f;
-}
 
 // RFC 9110 section 9.3 and RFC 5789. Only these make a garbled line a fault: no other protocol
 // here opens with one of them and then breaks HTTP's grammar by accident.
@@ -44,18 +26,13 @@ bool contains_ignoring_case(std::string_view text, std::string_view wanted) noex
   return false;
 }
 
-std::string_view trim(std::string_view text) noexcept {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 struct RequestLine {
   Status status = Status::need_more;  ///< done: the line is whole and HTTP.
   std::string_view method;
   std::string_view rest;  ///< Behind "method SP", without the line end.
   bool bare_lf = false;
-  size_t bytes = 0;  ///< With its line end.
+  bool has_method = false;  ///< Its SP was seen too.
+  size_t bytes = 0;         ///< With its line end.
 };
 
 bool is_http_line(const RequestLine& line) noexcept {
@@ -69,7 +46,7 @@ bool is_http_line(const RequestLine& line) noexcept {
 RequestLine find_request_line(std::string_view text) noexcept {
   RequestLine line;
   const auto window = text.substr(0, kMaxHttpMethodBytes + 1);
-  const auto method_end = std::ranges::find_if_not(window, is_token_byte);
+  const auto method_end = std::ranges::find_if_not(window, is_http_token_byte);
   if (method_end == window.end()) {
     // Servers take methods of any length: nobody may hide a request behind a long one.
     if (window.size() > kMaxHttpMethodBytes) line.status = Status::fault;
@@ -88,6 +65,7 @@ RequestLine find_request_line(std::string_view text) noexcept {
     return line;
   }
 
+  line.has_method = true;
   const auto rest = text.substr(line.method.size() + 1);
   const auto control = std::ranges::find_if(rest, is_control);
   if (control == rest.end()) return line;
@@ -107,6 +85,8 @@ RequestLine find_request_line(std::string_view text) noexcept {
 /// A request head as its lines come.
 class RequestHead {
  public:
+  explicit RequestHead(HttpRequest& out) noexcept : out_(out) {}
+
   InspectFault take_request_line(const RequestLine& line) noexcept {
     constexpr auto kFault = InspectFault::http_bad_request_line;
     const size_t space = line.rest.find(' ');
@@ -116,42 +96,43 @@ class RequestHead {
     if (version.size() != kVersion.size() + 1 || !version.starts_with(kVersion)) return kFault;
     const char minor = version.back();
     if (minor < '0' || minor > '9') return kFault;
-    host_required_ = minor != '0';
-    return parse_http_target(line.method, line.rest.substr(0, space), target_) ? InspectFault::none
-                                                                               : kFault;
+    is_1_0_ = minor == '0';
+    out_.method = line.method;
+    out_.target = line.rest.substr(0, space);
+    return parse_http_target(out_.method, out_.target, target_) ? InspectFault::none : kFault;
   }
 
-  /// `line` ends before its LF and is not the empty line.
-  InspectFault take_field(std::string_view line) noexcept {
-    // A name of token bytes right up to the colon rules out folding, which starts with a space,
-    // and "Host : x", which servers read in two ways (RFC 9112 sections 5.1 and 5.2).
-    const auto colon = std::ranges::find_if_not(line, is_token_byte);
-    if (colon == line.begin() || colon == line.end() || *colon != ':') {
-      return InspectFault::http_bad_header;
+  /// `line` ends before its CRLF and is not the empty line.
+  InspectFault take_field(std::string_view line, HttpHeaderSink& sink) noexcept {
+    HttpFieldLine field;
+    if (!parse_http_field(line, field)) return InspectFault::http_bad_header;
+    if (const auto wanted = sink.wanted(field.name); !wanted.empty()) {
+      if (!sink.put(wanted, field.value)) return InspectFault::http_many_fields;
     }
-    const std::string_view name(line.begin(), colon);
-    const auto value = line.substr(name.size() + 1);
-    // CR and NUL are never valid (RFC 9110 section 5.5), no other control is worth the doubt.
-    if (std::ranges::any_of(value, [](char c) { return is_control(c) && c != '\t'; })) {
-      return InspectFault::http_bad_header;
-    }
-    return equal_ignoring_case(name, "host") ? take_host(trim(value)) : InspectFault::none;
+    if (equal_ignoring_case(field.name, "host")) return take_host(field.value);
+    return framing_.take(field.name, field.value);
   }
 
   /// At the empty line.
-  InspectFault finish(HostName& name) const noexcept {
-    if (!host_seen_ && host_required_) return InspectFault::http_bad_host;
+  InspectFault finish(HttpBody& body) noexcept {
+    if (!host_seen_ && !is_1_0_) return InspectFault::http_bad_host;
     const bool target_names =
         target_.form == HttpTarget::Form::absolute || target_.form == HttpTarget::Form::authority;
     if (target_names && host_seen_ && conflicts()) return InspectFault::http_host_conflict;
-    name = target_names ? target_.host.name : host_.name;
-    return InspectFault::none;
+    out_.host = target_names ? target_.host.name : host_.name;
+    out_.authority = target_names ? target_.host_text : host_text_;
+    const auto fault = framing_.finish(out_.method, is_1_0_, body);
+    out_.tunnel = body.tunnel;
+    return fault;
   }
+
+  std::string_view path() const noexcept { return target_.path; }
 
  private:
   InspectFault take_host(std::string_view value) noexcept {
     if (host_seen_) return InspectFault::http_bad_host;
     host_seen_ = true;
+    host_text_ = value;
     if (value.empty()) return InspectFault::none;  // RFC 9112 section 3.2 allows it
     return parse_http_host(value, host_) ? InspectFault::none : InspectFault::http_bad_host;
   }
@@ -168,18 +149,22 @@ class RequestHead {
     return port == HttpHost::kNoPort ? target_.default_port : port;
   }
 
+  HttpRequest& out_;
   HttpTarget target_;
   HttpHost host_;
+  std::string_view host_text_;
+  HttpFraming framing_;
   bool host_seen_ = false;
-  bool host_required_ = false;
+  bool is_1_0_ = false;
 };
 
 HttpHead failed(InspectFault fault, bool is_http = true) noexcept {
   return {.status = Status::fault, .fault = fault, .is_http = is_http};
 }
 
-HttpHead parse_fields(std::string_view text, bool at_limit, RequestHead& head,
-                      HostName& name) noexcept {
+HttpHead parse_fields(std::string_view text, bool at_limit, HttpHeaderSink& sink, RequestHead& head,
+                      HttpBody& body) noexcept {
+  const size_t size = text.size();
   for (;;) {
     const size_t line_end = text.find('\n');
     if (line_end == std::string_view::npos) {
@@ -189,27 +174,27 @@ HttpHead parse_fields(std::string_view text, bool at_limit, RequestHead& head,
     auto line = text.substr(0, line_end);
     if (!line.ends_with('\r')) return failed(InspectFault::http_bad_header);
     line.remove_suffix(1);
-    const auto fault = line.empty() ? head.finish(name) : head.take_field(line);
+    const auto fault = line.empty() ? head.finish(body) : head.take_field(line, sink);
     if (fault != InspectFault::none) return failed(fault);
-    if (line.empty()) return {.status = Status::done, .is_http = true};
     text.remove_prefix(line_end + 1);
+    if (line.empty()) {
+      return {.status = Status::done, .is_http = true, .bytes = size - text.size()};
+    }
   }
 }
 
-}  // namespace
-
-HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexcept {
-  name.clear();
+HttpHead parse_head(std::span<const uint8_t> prefix, HttpHeaderSink& sink, RequestHead& head,
+                    HttpBody& body) noexcept {
   const bool at_limit = prefix.size() >= kMaxRequestHeadBytes;
-  std::string_view text(reinterpret_cast<const char*>(prefix.data()),
-                        std::min(prefix.size(), kMaxRequestHeadBytes));
-  text.remove_prefix(std::min(text.find_first_not_of("\r\n"), text.size()));
+  auto text = text_of(prefix.data(), std::min(prefix.size(), kMaxRequestHeadBytes));
+  const size_t blank = std::min(text.find_first_not_of("\r\n"), text.size());
+  text.remove_prefix(blank);
 
   const RequestLine line = find_request_line(text);
   switch (line.status) {
     case Status::need_more:
       if (at_limit) return failed(InspectFault::http_head_too_long, false);
-      return {};
+      return {.in_target = line.has_method};
     case Status::not_http:
       return {.status = Status::not_http};
     case Status::fault:
@@ -217,11 +202,58 @@ HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexce
     case Status::done:
       break;
   }
-  RequestHead head;
   if (const auto fault = head.take_request_line(line); fault != InspectFault::none) {
     return failed(fault);
   }
-  return parse_fields(text.substr(line.bytes), at_limit, head, name);
+  HttpHead out = parse_fields(text.substr(line.bytes), at_limit, sink, head, body);
+  if (out.status == Status::done) out.bytes += blank + line.bytes;
+  return out;
+}
+
+}  // namespace
+
+bool parse_http_field(std::string_view line, HttpFieldLine& out) noexcept {
+  // A name of token bytes right up to the colon rules out folding, which starts with a space, and
+  // "Host : x", which servers read in two ways (RFC 9112 sections 5.1 and 5.2).
+  const auto colon = std::ranges::find_if_not(line, is_http_token_byte);
+  if (colon == line.begin() || colon == line.end() || *colon != ':') return false;
+  out.name = {line.begin(), colon};
+  out.value = line.substr(out.name.size() + 1);
+  if (!is_http_field_value(out.value)) return false;
+  out.value = trim_http_space(out.value);
+  return true;
+}
+
+bool is_http_request_field(std::string_view name) noexcept {
+  return equal_ignoring_case(name, "host") || HttpFraming::reads(name);
+}
+
+HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexcept {
+  name.clear();
+  HttpHeaderSink nothing({}, {});
+  HttpRequest request;
+  HttpBody body;
+  RequestHead head(request);
+  const HttpHead out = parse_head(prefix, nothing, head, body);
+  if (out.status == Status::done) name = request.host;
+  return out;
+}
+
+HttpHead parse_http_request(std::span<const uint8_t> prefix,
+                            std::span<const std::string_view> header_names, HttpScratch& scratch,
+                            HttpRequest& out, HttpBody& body) noexcept {
+  out = HttpRequest{};
+  body = HttpBody{};
+  HttpHeaderSink sink(header_names, scratch.headers);
+  RequestHead head(out);
+  HttpHead got = parse_head(prefix, sink, head, body);
+  out.headers = sink.headers();
+  out.head_bytes = got.bytes;
+  if (got.status == Status::done && !head.path().empty()) {
+    const auto fault = read_http_path(head.path(), scratch.paths, out.paths);
+    if (fault != InspectFault::none) return failed(fault);
+  }
+  return got;
 }
 
 }  // namespace sallyport

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/inspect/http_facts.h"
+#include "dataplane/inspect/http_framing.h"
 #include "dataplane/inspect/identify.h"
 #include "policy/runtime/host_name.h"
 
@@ -22,6 +24,9 @@ struct HttpHead {
   Status status = Status::need_more;
   InspectFault fault = InspectFault::none;
   bool is_http = false;  ///< The request line was whole and HTTP/1: what follows is held to it.
+  /// With need_more: the method is read, so only a control byte or the limit can end the line.
+  bool in_target = false;
+  size_t bytes = 0;  ///< With done: of the prefix, up to behind the empty line.
 };
 
 /// Reads the head of the first HTTP/1 request of a stream (RFC 9112).
@@ -38,5 +43,30 @@ struct HttpHead {
 ///
 /// The answer depends only on the bytes up to where it is certain: any longer prefix gives it too.
 [[nodiscard]] HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexcept;
+
+/// The same, and reads everything else of the request that a policy may ask for.
+///
+/// @param header_names  Lower-case names of the fields to report.
+/// @param scratch       Any content; overwritten.
+/// @param out           Overwritten; borrows from prefix, header_names and scratch. With fault:
+/// what
+///                      was read before it, for records only.
+/// @param body          With done: what stands behind the head.
+[[nodiscard]] HttpHead parse_http_request(std::span<const uint8_t> prefix,
+                                          std::span<const std::string_view> header_names,
+                                          HttpScratch& scratch, HttpRequest& out,
+                                          HttpBody& body) noexcept;
+
+/// One field line (RFC 9112 section 5), without its CRLF.
+struct HttpFieldLine {
+  std::string_view name;
+  std::string_view value;  ///< Without white space around it.
+};
+
+/// @return  False for a line RFC 9112 section 5 forbids, a folded one among them.
+[[nodiscard]] bool parse_http_field(std::string_view line, HttpFieldLine& out) noexcept;
+
+/// Whether parse_http_request() looks at what a field of this name says, but for those asked for.
+[[nodiscard]] bool is_http_request_field(std::string_view name) noexcept;
 
 }  // namespace sallyport

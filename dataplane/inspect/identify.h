@@ -29,15 +29,33 @@ enum class InspectFault : uint8_t {
                             ///< section 5 forbids; or the stream ends in the head.
   http_head_too_long,       ///< Request head over kMaxRequestHeadBytes.
   http_bad_host,            ///< Missing in HTTP/1.1, twice, or no host name (RFC 9112 section 3.2).
-  http_host_conflict,       ///< The target and the Host field name different hosts.
-  quic_bad_header,          ///< A long header that RFC 9000 section 17.2 forbids a client.
-  quic_unknown_version,     ///< A QUIC version whose Initial keys are not known here.
-  quic_bad_packet,          ///< An Initial that no key opens (RFC 9001 section 5.2).
-  quic_too_many_packets,    ///< Over kMaxQuicPackets in one datagram.
-  quic_mixed_connections,   ///< Two connection ids in one datagram (RFC 9000 section 12.2).
+  http_host_conflict,       ///< The target or :authority and the Host field name different hosts.
+  http_bad_path,            ///< A path that servers decode in different ways (http_path.h).
+  http_bad_length,          ///< Content-Length that is doubled, no number, or beside a coding.
+  http_bad_transfer_coding,  ///< Transfer-Encoding that is not exactly "chunked".
+  http_bad_chunk,            ///< Chunk framing or trailers that RFC 9112 section 7.1 forbids.
+  http_many_fields,          ///< Over kMaxHttpHeaderLines lines of fields the policy asks for.
+  http_upgrade_refused,      ///< An upgrade to anything but websocket, h2c before all.
+  http_early_tunnel,         ///< CONNECT or an upgrade before earlier requests were answered.
+  http2_bad_frame,           ///< A frame RFC 9113 section 6 forbids where it stands.
+  http2_bad_continuation,    ///< CONTINUATION alone, or a header block that others interrupt.
+  http2_headers_too_long,    ///< A header block over kMaxRequestHeadBytes, or long once decoded.
+  http2_bad_header_block,    ///< HPACK that does not decode, or not in the memory of a connection.
+  http2_bad_pseudo_header,   ///< Missing, doubled, unknown or misplaced (RFC 9113 section 8.3).
+  http2_bad_field,           ///< A field RFC 9113 section 8.2 forbids.
+  quic_bad_header,           ///< A long header that RFC 9000 section 17.2 forbids a client.
+  quic_unknown_version,      ///< A QUIC version whose Initial keys are not known here.
+  quic_bad_packet,           ///< An Initial that no key opens (RFC 9001 section 5.2).
+  quic_too_many_packets,     ///< Over kMaxQuicPackets in one datagram.
+  quic_mixed_connections,    ///< Two connection ids in one datagram (RFC 9000 section 12.2).
   quic_bad_frame,        ///< A frame that RFC 9000 section 12.4 forbids in an Initial, or no frame.
   quic_crypto_conflict,  ///< Two CRYPTO frames disagree about the same byte.
   quic_too_many_gaps,    ///< CRYPTO data in over kMaxCryptoRanges pieces.
+  dns_bad_header,        ///< Another opcode than QUERY, answers, or not exactly one question.
+  dns_bad_question,      ///< A question of an unknown class, or whose name is compressed.
+  dns_bad_name,          ///< A query name that is no host name.
+  dns_bad_record,        ///< Records a query has no use for, or bytes behind the last one.
+  dns_bad_length,        ///< DNS over TCP: a message too short or long, or the stream ends in it.
   count_
 };
 

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "dataplane/inspect/dns_name.h"
+#include "dataplane/inspect/identify.h"
+#include "policy/runtime/host_name.h"
+
+namespace sallyport {
+
+/// One question to a DNS server.
+struct DnsQuery {
+  HostName name;  ///< Canonical. Empty for the root, and for what looks like an IPv4 address.
+  DnsName text;   ///< The same as it stands there; for records, with a fault too.
+  uint16_t id = 0;
+  uint16_t type = 0;
+  uint16_t query_class = 0;
+  bool edns = false;  ///< With an OPT record (RFC 6891).
+};
+
+struct DnsQueryAnswer {
+  enum class Status : uint8_t {
+    not_dns,  ///< No server would take it for a query.
+    done,
+    fault,  ///< A query, but one that no honest client sends: `fault` says why.
+  };
+  Status status = Status::not_dns;
+  InspectFault fault = InspectFault::none;
+};
+
+/// Reads a client's DNS message (RFC 1035 section 4), on any port.
+///
+/// DNS is told from other datagrams by its question: one to sixteen of them announced, a readable
+/// name, a known class (or nothing else at all in the message). QUIC never looks like that,
+/// whatever the other way round: its version and the length of its connection ID stand where the
+/// number of questions does, so ask here first. NetBIOS names are told by their shape. mDNS and
+/// LLMNR are told by nothing but their ports: see is_link_local_name_port().
+///
+/// What a lenient server might answer all the same is a fault, not something else: or a policy on
+/// names could be evaded by it.
+///
+/// @param message  A UDP payload, or a message of a TCP stream behind its length. Borrowed.
+/// @param out      Overwritten. With not_dns: no meaning.
+///
+/// Cost: one pass. Never allocates, logs or throws.
+[[nodiscard]] DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message,
+                                             DnsQuery& out) noexcept;
+
+/// Whether the first 12 bytes of a message may be a query's header. For streams, to know early.
+[[nodiscard]] bool may_be_dns_query(std::span<const uint8_t, 12> header) noexcept;
+
+/// mDNS, LLMNR and NetBIOS name service: the bytes of DNS, but neighbours are asked, not servers.
+inline bool is_link_local_name_port(uint16_t port) noexcept {
+  return port == 5353 || port == 5355 || port == 137;
+}
+
+}  // namespace sallyport

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "dataplane/inspect/http_facts.h"
+#include "dataplane/inspect/http_framing.h"
+#include "dataplane/inspect/identify.h"
+
+namespace sallyport {
+
+/// Longest chunk-size line with its extensions, and longest trailer section: held until they are
+/// whole, and more than any client sends.
+inline constexpr size_t kMaxChunkLineBytes = 1024;
+inline constexpr size_t kMaxTrailerBytes = 4096;
+
+/// Follows the client's side of an HTTP/1 connection from request to request (RFC 9112): heads to
+/// be decided, the bodies behind them, pipelining, keep-alive.
+///
+/// The caller keeps the client's bytes, in order, from the first that was not forwarded:
+///
+///     step = stream.next(window, ended, names, scratch, request);
+///     forward window[0, step.forward_bytes), which leaves the window
+///     need_more: come back when the window has grown
+///     request:   decide it. Allowed: stream.allow(), forward window[0, request.head_bytes), which
+///                leaves the window, and call next() for the rest. Else: nothing more may leave.
+///
+/// next() does not change what it will answer: until allow(), it gives the same request again. The
+/// answers do not depend on how the stream was cut into calls.
+///
+/// Plain data of one connection, to be kept with its flow. Never allocates, logs or throws. Each
+/// call costs one pass over what is new, and one over a head when it is whole.
+class HttpStream {
+ public:
+  /// @param window        See above. Borrowed for the call.
+  /// @param ended         The client has sent FIN right behind the window.
+  /// @param header_names  Lower-case names of the fields to report, at most kMaxHttpHeaderLines.
+  /// @param out           With request: the request. With fault: what was read of one, for records.
+  HttpStep next(std::span<const uint8_t> window, bool ended,
+                std::span<const std::string_view> header_names, HttpScratch& scratch,
+                HttpRequest& out) noexcept;
+
+  /// The request that next() answered with is allowed: what stands behind its head is its body.
+  void allow() noexcept;
+
+  /// The client asked for a tunnel, and what it sends now waits for the server's answer.
+  bool awaits_response() const noexcept { return phase_ == Phase::await_response; }
+
+  /// The status of the response to the request that asked for a tunnel (parse_http_status). While
+  /// awaits_response(); otherwise nothing happens. A final status other than the agreeing one makes
+  /// what follows the next request.
+  void on_response(uint16_t status_code) noexcept;
+
+  /// The server has sent payload. Needed because a client that asks for a tunnel before its earlier
+  /// requests were answered would leave the caller guessing which answer is the tunnel's.
+  void on_server_bytes() noexcept { unanswered_ = false; }
+
+  /// The server agreed to a tunnel: every byte is forwarded.
+  bool opaque() const noexcept { return phase_ == Phase::opaque; }
+
+  /// Requests allowed so far.
+  uint32_t requests() const noexcept { return requests_; }
+
+ private:
+  enum class Phase : uint8_t {
+    head,
+    body,            ///< remaining_bytes_ of Content-Length.
+    chunk_line,      ///< A chunk's size and extensions, up to CRLF.
+    chunk_data,      ///< remaining_bytes_ of it.
+    chunk_end,       ///< The CRLF behind it.
+    trailers,        ///< Field lines up to an empty one.
+    await_response,  ///< A tunnel was asked for.
+    opaque,
+  };
+  struct Cursor;
+
+  void read_head(Cursor& at) noexcept;
+  void read_data(Cursor& at, Phase next_phase) noexcept;
+  void read_chunk_line(Cursor& at) noexcept;
+  void read_chunk_end(Cursor& at) noexcept;
+  void read_trailers(Cursor& at) noexcept;
+  void end_request() noexcept;
+  bool head_is_unchanged(std::string_view text, std::span<const std::string_view> names) noexcept;
+  void note_head(std::string_view text, bool in_target, bool is_http) noexcept;
+
+  uint64_t remaining_bytes_ = 0;
+  uint32_t requests_ = 0;
+  /// Of a head that is not whole: bytes of the window that were looked at, and where its last,
+  /// unfinished line starts. 0: nothing is known of it.
+  uint32_t seen_bytes_ = 0;
+  uint32_t line_start_ = 0;
+  Phase phase_ = Phase::head;
+  bool in_fields_ = false;   ///< line_start_ is behind the request line.
+  bool unanswered_ = false;  ///< A request was allowed, and the server has not spoken since.
+  HttpBody next_body_;       ///< Of the request that waits for allow().
+};
+static_assert(std::is_trivially_copyable_v<HttpStream>);
+static_assert(sizeof(HttpStream) <= 48);
+
+}  // namespace sallyport
