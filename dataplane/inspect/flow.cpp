@@ -40,8 +40,8 @@ std::string_view to_string(FlowReason reason) noexcept {
       "budget_exceeded",    "inbound_pass",
       "malformed",          "overlap_conflict",
       "reassembly_limit",   "held_memory_full",
-      "name_memory_full",   "inspection_timeout",
-      "facts_not_inspected"};
+      "fact_memory_full",   "inspection_limit",
+      "inspection_timeout", "facts_not_inspected"};
   static_assert(!kNames.back().empty(), "a name for each FlowReason");
   return kNames[static_cast<size_t>(reason)];
 }

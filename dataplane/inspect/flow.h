@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string_view>
 
+#include "dataplane/inspect/fact_store.h"
 #include "dataplane/inspect/identify.h"
-#include "dataplane/inspect/name_store.h"
 #include "dataplane/inspect/packet.h"
-#include "dataplane/inspect/segments.h"
+#include "dataplane/inspect/slot_pool.h"
 #include "policy/runtime/facts.h"
 #include "policy/runtime/rule.h"
 #include "policy/runtime/verdict.h"
@@ -34,7 +34,7 @@ FlowKey flow_key(const Endpoints& endpoints, uint32_t vlan_ids, Direction direct
 enum class FlowState : uint8_t {
   free,     ///< Not in use.
   pending,  ///< No verdict yet: client payload is held.
-  allowed,
+  allowed,  ///< Its bytes so far may pass; an inspection may still go on behind them.
   denied,
 };
 
@@ -53,7 +53,8 @@ enum class FlowReason : uint8_t {
   overlap_conflict,     ///< Two segments disagree about the same byte.
   reassembly_limit,     ///< More bytes or packets held than one flow may.
   held_memory_full,     ///< The worker may hold no more packets.
-  name_memory_full,     ///< The worker has no room to keep the flow's name.
+  fact_memory_full,     ///< The worker has no room to keep what the flow was decided by.
+  inspection_limit,     ///< The worker inspects as many flows of this kind as it may.
   inspection_timeout,   ///< Held bytes waited longer than inspection.timeout_seconds.
   facts_not_inspected,  ///< The policy needs a fact that was not or cannot be looked for.
   count_
@@ -71,50 +72,38 @@ struct alignas(64) Flow {
   uint32_t last_seen_ms = 0;
   uint32_t generation = 0;  ///< Of the table that decided it last.
   uint32_t rule = kNoRule;
+  uint32_t client_first = 0;  ///< TCP: sequence number of the client's first byte.
   /// The highest sequence number forwarded from either end, plus one: what a RST to the other end
   /// should carry. An end may invent numbers, so nothing else may hang on these.
   uint32_t client_next = 0;
   uint32_t server_next = 0;
-  uint32_t name = NameStore::kNone;
+  uint32_t facts = FactStore::kNone;  ///< What it was decided by, packed.
+  uint32_t inspection = kNoSlot;      ///< Inspection, while its bytes are looked at or guarded.
+  uint16_t progress = 0;              ///< FlowProgress set.
   FlowState state = FlowState::free;
   FlowReason reason = FlowReason::undecided;
   InspectFault fault = InspectFault::none;
-  Known app_known = Known::unknown;
-  AppProtocol app{};
-  Known name_known = Known::unknown;
-  uint8_t progress = 0;     ///< FlowProgress set.
-  bool would_deny = false;  ///< Allowed by audit alone.
-  OnDeny on_deny = OnDeny::reset;
-  LogLevel log = LogLevel::decisions;
+  Known app_known : 2 = Known::unknown;
+  AppProtocol app : 3 = AppProtocol::tls;
+  bool http2 : 1 = false;
+  bool would_deny : 1 = false;  ///< Allowed by audit alone.
+  OnDeny on_deny : 1 = OnDeny::reset;
+  LogLevel log : 2 = LogLevel::decisions;
 };
 static_assert(sizeof(Flow) == 128, "a decided flow costs two cache lines");
 
 /// How far a TCP flow has come, and what is still watched.
-enum FlowProgress : uint8_t {
+enum FlowProgress : uint16_t {
   kServerAnswered = 1,  ///< The server's SYN-ACK was seen.
   kClientFin = 2,
   kServerFin = 4,
   kResetSeen = 8,
-  kGuarded = 16,  ///< Inspected bytes are kept until the server acknowledges them.
-  kOpenedInside = 32,
-  kClientSpoke = 64,  ///< The client has sent payload or FIN: its SYN cannot come again.
-  kEndedByFin = 128,  ///< The verdict took the client's FIN for the end of its bytes.
+  kOpenedInside = 16,
+  kClientSpoke = 32,     ///< The client has sent payload or FIN: its SYN cannot come again.
+  kEndedByFin = 64,      ///< The verdict took the client's FIN for the end of its bytes.
+  kMidstream = 128,      ///< Taken up without its SYN: replay only.
+  kReadDatagrams = 256,  ///< UDP: each datagram of the client is read.
 };
-
-/// What is kept beside a Flow while it is pending or guarded.
-struct Inspection {
-  uint32_t client_first = 0;   ///< Sequence number of the client's first byte.
-  uint32_t need_bytes = 0;     ///< identify() has no answer for a shorter prefix.
-  uint32_t fin_sequence = 0;   ///< Of the client's FIN, once kClientFin.
-  uint32_t guard_end = 0;      ///< Sequence number after the last inspected byte.
-  uint32_t ready_bytes = 0;    ///< Held without a gap from client_first on.
-  uint32_t held_since_ms = 0;  ///< Since the first was held; with kGuarded, since the verdict.
-  uint32_t reopen_first = 0;   ///< With `reopening`: client_first, if the server takes that SYN.
-  bool reopening = false;      ///< Another SYN was sent on a live flow.
-  bool in_http_head = false;   ///< identify() waits for more lines of a request head.
-  SegmentList held;
-};
-static_assert(sizeof(Inspection) <= 512);
 
 std::string_view to_string(FlowState state) noexcept;
 std::string_view to_string(FlowReason reason) noexcept;

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/flow_decision.h"
 
+#include <algorithm>
+
 namespace sallyport {
 namespace {
 
@@ -21,20 +23,39 @@ FlowReason flow_reason(Reason reason) noexcept {
   return FlowReason::scan_error;
 }
 
-FlowFacts facts_of(const Flow& flow, FlowContext& context) noexcept {
-  FlowFacts facts{.source = flow.key.inside,
-                  .destination = flow.key.outside,
-                  .ip_protocol = flow.key.ip_protocol,
-                  .destination_port = flow.key.outside_port,
-                  .unix_seconds = context.unix_seconds,
-                  .app_known = flow.app_known,
-                  .app = flow.app,
-                  .name_known = flow.name_known};
-  if (flow.name_known == Known::present) {
-    context.names.load(flow.name, context.name);
-    facts.name = context.name.view();
+FlowFacts flow_facts(const Flow& flow, const AppFacts& app, const FlowContext& context) noexcept {
+  return {.source = flow.key.inside,
+          .destination = flow.key.outside,
+          .ip_protocol = flow.key.ip_protocol,
+          .destination_port = flow.key.outside_port,
+          .unix_seconds = context.unix_seconds,
+          .app_known = app.app_known,
+          .app = app.app,
+          .name_known = app.name_known,
+          .name = app.name,
+          .alpns_known = app.alpns_known,
+          .alpns = app.alpns,
+          .ja4_known = app.ja4_known,
+          .ja4 = app.ja4,
+          .ech_known = app.ech_known,
+          .method_known = app.method_known,
+          .method = app.method,
+          .path_known = app.path_known,
+          .headers_known = app.headers_known,
+          .headers = app.headers};
+}
+
+// A path that servers read in several ways must be allowed in each.
+Decision decide_paths(const Flow& flow, const AppFacts& app, const FlowContext& context) noexcept {
+  FlowFacts facts = flow_facts(flow, app, context);
+  if (!app.paths.empty()) facts.path = app.paths.front();
+  Decision decision = decide(*context.table, facts, context.worker);
+  for (size_t i = 1; i < app.paths.size() && decision.verdict == Verdict::allow; ++i) {
+    facts.path = app.paths[i];
+    const Decision other = decide(*context.table, facts, context.worker);
+    if (other.verdict != Verdict::allow || other.would_deny) decision = other;
   }
-  return facts;
+  return decision;
 }
 
 /// What the rule that decided wants done about the flow; the defaults where none did.
@@ -45,9 +66,7 @@ void take_terms(Flow& flow, const Decision& decision, const PolicyTable& table) 
   flow.log = terms.log;
 }
 
-}  // namespace
-
-void deny_flow(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
+void set_denied(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
   flow.state = FlowState::denied;
   flow.reason = reason;
   flow.rule = kNoRule;
@@ -57,47 +76,105 @@ void deny_flow(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
   flow.generation = generation;
 }
 
-bool decide_flow(Flow& flow, FlowContext& context) noexcept {
+// Sets state, reason and rule; `final` leaves nothing pending.
+void judge(Flow& flow, const AppFacts& facts, bool final, FlowContext& context) noexcept {
+  if (context.table == nullptr) {
+    return set_denied(flow, FlowReason::no_policy, context.generation);
+  }
+  flow.generation = context.generation;
+  const Decision decision = decide_paths(flow, facts, context);
+  if (decision.verdict == Verdict::pending && final) {
+    return set_denied(flow, FlowReason::facts_not_inspected, context.generation);
+  }
+  flow.rule = decision.rule;
+  take_terms(flow, decision, *context.table);
+  if (decision.verdict == Verdict::pending) {
+    flow.state = FlowState::pending;
+    flow.reason = FlowReason::undecided;
+  } else {
+    flow.state = decision.verdict == Verdict::allow ? FlowState::allowed : FlowState::denied;
+    flow.reason = flow_reason(decision.reason);
+  }
+}
+
+// Of a request that was read under another policy, only the fields which that one asked for are
+// known.
+void forget_unread_headers(AppFacts& facts, const PolicyTable& table) noexcept {
+  if (facts.headers_known != Known::present) return;
+  const bool all = std::ranges::all_of(table.header_names(), [&](std::string_view name) {
+    return std::ranges::find(facts.header_names, name) != facts.header_names.end();
+  });
+  if (!all) facts.headers_known = Known::unknown;
+}
+
+// @return false when there is no room. Facts too long to keep are not kept: after a push the flow
+// is decided without them.
+bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
+  context.facts.release(flow.facts);
+  flow.facts = FactStore::kNone;
+  const auto packed = pack_facts(facts, context.fact_space.bytes);
+  if (packed.empty()) return true;
+  flow.facts = context.facts.store(packed);
+  return flow.facts != FactStore::kNone;
+}
+
+}  // namespace
+
+void deny_flow(Flow& flow, FlowReason reason, const AppFacts& facts,
+               FlowContext& context) noexcept {
+  set_denied(flow, reason, context.generation);
+  context.observer.decided(flow, facts);
+}
+
+void decide_start(Flow& flow, FlowContext& context) noexcept {
+  const AppFacts facts;
+  judge(flow, facts, false, context);
+  if (flow.state != FlowState::pending) context.observer.decided(flow, facts);
+}
+
+void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
+  Ja4 ja4;
+  if (facts.hello != nullptr) {
+    const auto transport =
+        facts.app == AppProtocol::quic ? HelloTransport::quic : HelloTransport::tcp;
+    ja4 = make_ja4(*facts.hello, transport, context.fingerprints);
+    facts.ja4_known = Known::present;
+    facts.ja4 = ja4.view();
+  }
+  flow.app_known = facts.app_known;
+  flow.app = facts.app;
+  flow.http2 = facts.http2;
+  if (!keep(flow, facts, context)) {
+    return deny_flow(flow, FlowReason::fact_memory_full, facts, context);
+  }
+  judge(flow, facts, true, context);
+  context.observer.decided(flow, facts);
+}
+
+void decide_again(Flow& flow, bool final, FlowContext& context) noexcept {
   const FlowState state = flow.state;
   const FlowReason reason = flow.reason;
   const uint32_t rule = flow.rule;
-
-  flow.generation = context.generation;
-  if (context.table == nullptr) {
-    deny_flow(flow, FlowReason::no_policy, context.generation);
-  } else {
-    const Decision decision = decide(*context.table, facts_of(flow, context), context.worker);
-    flow.rule = decision.rule;
-    take_terms(flow, decision, *context.table);
-    if (decision.verdict == Verdict::pending) {
-      flow.state = FlowState::pending;
-      flow.reason = FlowReason::undecided;
-    } else {
-      flow.state = decision.verdict == Verdict::allow ? FlowState::allowed : FlowState::denied;
-      flow.reason = flow_reason(decision.reason);
-    }
-  }
-  return flow.state != state || flow.reason != reason || flow.rule != rule;
+  AppFacts facts = kept_facts(flow, context);
+  if (context.table != nullptr) forget_unread_headers(facts, *context.table);
+  judge(flow, facts, final, context);
+  const bool changed = flow.state != state || flow.reason != reason || flow.rule != rule;
+  if (changed && flow.state != FlowState::pending) context.observer.decided(flow, facts);
 }
 
-Outcome step_datagram(Flow& flow, FlowContext& context) noexcept {
-  Outcome outcome;
-  const bool is_new = flow.reason == FlowReason::undecided;
-  if (is_new ||
-      (flow.generation != context.generation && flow.reason != FlowReason::inbound_pass)) {
-    flow.app_known = Known::absent;
-    flow.name_known = Known::absent;
-    outcome.verdict = decide_flow(flow, context);
-    // Nothing more will be learnt of it, so nothing may stay open.
-    if (flow.state == FlowState::pending) {
-      deny_flow(flow, FlowReason::facts_not_inspected, context.generation);
-    }
+AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept {
+  const auto packed = context.facts.load(flow.facts, context.fact_space.bytes);
+  return packed.empty() ? AppFacts{} : unpack_facts(packed, context.fact_space);
+}
+
+Outcome step_packet(Flow& flow, FlowContext& context) noexcept {
+  if (flow.reason == FlowReason::undecided) {
+    decide_flow(flow, no_facts(), context);
+  } else if (flow.generation != context.generation) {
+    decide_again(flow, true, context);
   }
-  if (flow.state != FlowState::allowed) {
-    outcome.fate = Outcome::Fate::drop;
-    outcome.drop_reason = DropReason::denied;
-  }
-  return outcome;
+  if (flow.state != FlowState::allowed) return Outcome::drop(DropReason::denied);
+  return {};
 }
 
 }  // namespace sallyport

@@ -4,15 +4,28 @@
 
 namespace sallyport {
 
-/// Decides `flow` from the facts kept with it and writes state, reason, rule and generation.
-/// @return true when state, reason or rule changed.
-bool decide_flow(Flow& flow, FlowContext& context) noexcept;
+/// Decides a flow by its addresses alone: before any of its bytes came. It may stay pending.
+void decide_start(Flow& flow, FlowContext& context) noexcept;
 
-/// Denies `flow` for a reason of the gateway's own.
-void deny_flow(Flow& flow, FlowReason reason, uint32_t generation) noexcept;
+/// Decides a flow, one of its requests or queries, by what its bytes told, and keeps that. What the
+/// policy cannot decide even so is denied: nothing more will be learnt. So it is pending no more.
+/// The observer is told.
+/// @param facts  Complete but for ja4, which is made from the hello.
+void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept;
 
-/// First packet of a flow that is not TCP, or a later one: decided by addresses and ports alone,
-/// and again whenever the policy has changed.
-Outcome step_datagram(Flow& flow, FlowContext& context) noexcept;
+/// Decides a flow under another policy than the last, by the facts kept. The observer is told if
+/// that changes anything.
+/// @param final  Nothing more will be learnt: what stays open is denied.
+void decide_again(Flow& flow, bool final, FlowContext& context) noexcept;
+
+/// Denies for a reason of the gateway's own, and tells the observer.
+/// @param facts  What is known, for the record.
+void deny_flow(Flow& flow, FlowReason reason, const AppFacts& facts, FlowContext& context) noexcept;
+
+/// What is kept of a flow. Borrows context.fact_space.
+AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept;
+
+/// One packet that is neither TCP nor UDP.
+Outcome step_packet(Flow& flow, FlowContext& context) noexcept;
 
 }  // namespace sallyport

@@ -43,6 +43,11 @@ class Http2Connection {
   /// The request that next() answered with is allowed.
   void allow() noexcept;
 
+  /// Bytes from the window's front on that belong to a frame that was checked, whatever they are,
+  /// and pass_body() for those forwarded without a call of next(). As in HttpStream.
+  uint32_t body_bytes_left() const noexcept { return requests_ == 0 ? 0 : payload_bytes_; }
+  void pass_body(uint32_t bytes) noexcept { payload_bytes_ -= bytes; }
+
   uint32_t requests() const noexcept { return requests_; }
 
  private:

@@ -44,13 +44,11 @@ HttpStep HttpStream::next(std::span<const uint8_t> window, bool ended,
         read_head(at);
         break;
       case Phase::body:
-        read_data(at, Phase::head);
+      case Phase::chunk_data:
+        read_data(at);
         break;
       case Phase::chunk_line:
         read_chunk_line(at);
-        break;
-      case Phase::chunk_data:
-        read_data(at, Phase::chunk_end);
         break;
       case Phase::chunk_end:
         read_chunk_end(at);
@@ -176,13 +174,18 @@ void HttpStream::on_response(uint16_t status_code) noexcept {
   }
 }
 
-void HttpStream::read_data(Cursor& at, Phase next_phase) noexcept {
+void HttpStream::pass_body(uint64_t bytes) noexcept {
+  remaining_bytes_ -= bytes;
+  if (remaining_bytes_ != 0) return;
+  if (phase_ == Phase::body) return end_request();
+  phase_ = Phase::chunk_end;
+}
+
+void HttpStream::read_data(Cursor& at) noexcept {
   const size_t taken = std::min<uint64_t>(remaining_bytes_, at.rest.size());
   at.forward(taken);
-  remaining_bytes_ -= taken;
-  if (remaining_bytes_ != 0) return at.wait();
-  if (next_phase == Phase::head) return end_request();
-  phase_ = next_phase;
+  pass_body(taken);
+  if (remaining_bytes_ != 0) at.wait();
 }
 
 namespace {

@@ -46,6 +46,17 @@ class HttpStream {
   /// The request that next() answered with is allowed: what stands behind its head is its body.
   void allow() noexcept;
 
+  /// Bytes from the window's front on that belong to an allowed body, whatever they are. Callers
+  /// that forward them without a call of next() say so by pass_body().
+  uint64_t body_bytes_left() const noexcept {
+    return phase_ == Phase::body || phase_ == Phase::chunk_data ? remaining_bytes_ : 0;
+  }
+  /// @param bytes  At most body_bytes_left().
+  void pass_body(uint64_t bytes) noexcept;
+
+  /// The window is inside a request head, of which nothing new is told before a line ends.
+  bool in_head() const noexcept { return phase_ == Phase::head && seen_bytes_ != 0; }
+
   /// The client asked for a tunnel, and what it sends now waits for the server's answer.
   bool awaits_response() const noexcept { return phase_ == Phase::await_response; }
 
@@ -78,7 +89,7 @@ class HttpStream {
   struct Cursor;
 
   void read_head(Cursor& at) noexcept;
-  void read_data(Cursor& at, Phase next_phase) noexcept;
+  void read_data(Cursor& at) noexcept;
   void read_chunk_line(Cursor& at) noexcept;
   void read_chunk_end(Cursor& at) noexcept;
   void read_trailers(Cursor& at) noexcept;

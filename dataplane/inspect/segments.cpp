@@ -92,10 +92,15 @@ InsertResult insert(SegmentPool& pool, SegmentList& list, const Segment& segment
 }
 
 Segment pop_front(SegmentPool& pool, SegmentList& list) noexcept {
-  const uint32_t index = list.head;
+  return remove_after(pool, list, kNoSegment);
+}
+
+Segment remove_after(SegmentPool& pool, SegmentList& list, uint32_t before) noexcept {
+  uint32_t& link = before == kNoSegment ? list.head : pool[before].next;
+  const uint32_t index = link;
   const Segment segment = pool[index];
-  list.head = segment.next;
-  if (list.head == kNoSegment) list.tail = kNoSegment;
+  link = segment.next;
+  if (list.tail == index) list.tail = before;
   list.bytes -= segment.bytes;
   --list.count;
   pool.release(index);
@@ -115,15 +120,13 @@ uint32_t contiguous_bytes(const SegmentPool& pool, const SegmentList& list,
 std::span<const uint8_t> prefix(const SegmentPool& pool, const SegmentList& list, uint32_t base,
                                 uint32_t count, std::span<uint8_t> scratch) noexcept {
   if (count == 0) return {};
-  const Segment& first = pool[list.head];
-  if (first.sequence == base && first.bytes >= count) return {first.data, count};
-
   uint32_t filled = 0;
   for (uint32_t i = list.head; i != kNoSegment && filled < count; i = pool[i].next) {
     const int32_t ahead = sequence_distance(pool[i].sequence, base + filled);
     if (ahead < 0) break;
     const auto skip = static_cast<uint32_t>(ahead);
     if (skip >= pool[i].bytes) continue;
+    if (filled == 0 && pool[i].bytes - skip >= count) return {pool[i].data + skip, count};
     const uint32_t take = std::min(pool[i].bytes - skip, count - filled);
     std::memcpy(scratch.data() + filled, pool[i].data + skip, take);
     filled += take;

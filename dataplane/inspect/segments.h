@@ -21,6 +21,7 @@ struct Segment {
   uint32_t bytes = 0;             ///< May be 0: a held FIN.
   uint32_t next = kNoSegment;
   void* packet = nullptr;  ///< The holder's handle; never looked at here.
+  bool sent = false;       ///< It has left, and is kept to compare what comes again with it.
 };
 
 /// All segments one worker may hold. Allocated once; never grows.
@@ -71,11 +72,14 @@ bool conflicts(const SegmentPool& pool, const SegmentList& list, const Segment& 
 /// @return a copy of it; call only on a list that is not empty.
 Segment pop_front(SegmentPool& pool, SegmentList& list) noexcept;
 
+/// The same for any segment of the list. `before` is the one in front of it, or kNoSegment.
+Segment remove_after(SegmentPool& pool, SegmentList& list, uint32_t before) noexcept;
+
 /// How many bytes are held without a gap from sequence number `base` on.
 uint32_t contiguous_bytes(const SegmentPool& pool, const SegmentList& list, uint32_t base) noexcept;
 
 /// The first `count` bytes from `base` on, which contiguous_bytes() must have promised: a view
-/// into the first segment when they all lie there, otherwise joined in `scratch`, which must hold
+/// into one segment when they all lie there, otherwise joined in `scratch`, which must hold
 /// `count` bytes.
 std::span<const uint8_t> prefix(const SegmentPool& pool, const SegmentList& list, uint32_t base,
                                 uint32_t count, std::span<uint8_t> scratch) noexcept;

@@ -15,23 +15,16 @@ namespace sallyport {
 ///                                                                └─ denied, RST both ways
 
 /// The first SYN. `flow` holds its key and start; its state is set here.
-Outcome tcp_open(Flow& flow, Inspection& inspection, const Arrival& arrival,
-                 FlowContext& context) noexcept;
+Outcome tcp_open(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
 /// The server's answer to another SYN on the same addresses, after Outcome::restart: the flow
 /// begins anew with the connection that the server has chosen.
-Outcome tcp_reopen(Flow& flow, Inspection& inspection, const Arrival& arrival,
-                   FlowContext& context) noexcept;
+Outcome tcp_reopen(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
 /// Any later packet from the client.
-Outcome tcp_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
-                     FlowContext& context) noexcept;
+Outcome tcp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
 /// Any packet from the server.
-Outcome tcp_inbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
-                    FlowContext& context) noexcept;
-
-/// Called now and then for a pending flow: denies it when held bytes have waited too long.
-Outcome tcp_check_timeout(Flow& flow, const Inspection& inspection, FlowContext& context) noexcept;
+Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
 }  // namespace sallyport

@@ -2,20 +2,9 @@
 
 #include "dataplane/inspect/flow_context.h"
 
-// The part of a TCP flow's steps (tcp_flow.h) that has no verdict yet: what is held, and when there
-// is enough of it to name the flow.
+// The part of a TCP flow's steps (tcp_flow.h) that looks at the client's bytes: what is held, what
+// of it may leave, and what may come again.
 namespace sallyport {
-
-/// What a denial does to the packet that brought it, to the held ones and to both ends: neither may
-/// be left waiting, and nothing held may leave.
-inline constexpr Outcome kDenied{.fate = Outcome::Fate::drop,
-                                 .drop_reason = DropReason::denied,
-                                 .verdict = true,
-                                 .reset = true,
-                                 .discard = true};
-
-/// Denies for a reason of the gateway's own. @return kDenied.
-Outcome deny_now(Flow& flow, FlowReason reason, const FlowContext& context) noexcept;
 
 /// Moves `next` on to `end` if that lies ahead of it.
 constexpr void advance(uint32_t& next, uint32_t end) noexcept {
@@ -30,12 +19,27 @@ constexpr bool is_plausible_reset(uint32_t expected, uint32_t sequence) noexcept
   return distance >= 0 && distance <= kWindow;
 }
 
-/// Held packets are about to be sent: they count as seen by the server from here on.
-void advance_past_held(Flow& flow, const Inspection& inspection,
-                       const FlowContext& context) noexcept;
-
-/// A client's packet, not a SYN, on a flow without a verdict.
-Outcome pending_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
+/// A client's packet, not a SYN, on a flow that is inspected or guarded.
+Outcome watched_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
                          FlowContext& context) noexcept;
+
+/// A held segment leaves: the server counts as having seen it from here on.
+void advance_past(Flow& flow, const StreamWatch& watch, const Segment& segment) noexcept;
+
+/// Whether a held segment may leave now. A verdict covers what lies before the window; once nothing
+/// more is looked for, all of it.
+bool may_leave(const StreamWatch& watch, const Segment& segment) noexcept;
+
+/// Whether a copy of a sent segment must be kept until the server has it: it carries bytes that
+/// were read, and must not come again as others.
+bool must_be_guarded(const StreamWatch& watch, const Segment& segment) noexcept;
+
+/// Whether the server has every byte that was read.
+bool is_read_acknowledged(const StreamWatch& watch, uint32_t acknowledged) noexcept;
+
+/// The server has everything up to `acknowledged`.
+/// @return  Whether that covers the oldest copy: take it from the list, free it, ask again.
+bool is_acknowledged(const SegmentPool& segments, const SegmentList& held,
+                     uint32_t acknowledged) noexcept;
 
 }  // namespace sallyport

@@ -4,6 +4,7 @@
 #include <rte_ring_elem.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -52,6 +53,28 @@ std::string_view app_name(const FlowEvent& event) {
   return event.app_known == Known::present ? to_string(event.app) : "unknown";
 }
 
+std::string hex16(uint16_t value) {
+  std::array<char, 5> digits{};
+  std::snprintf(digits.data(), digits.size(), "%04x", value);
+  return digits.data();
+}
+
+// Those that clients ask for every day (IANA's DNS parameters); the rest by number (RFC 3597).
+std::string query_type_name(uint16_t type) {
+  struct Named {
+    uint16_t type;
+    const char* name;
+  };
+  static constexpr Named kNames[] = {{1, "A"},      {2, "NS"},   {5, "CNAME"},   {6, "SOA"},
+                                     {12, "PTR"},   {15, "MX"},  {16, "TXT"},    {28, "AAAA"},
+                                     {33, "SRV"},   {43, "DS"},  {48, "DNSKEY"}, {64, "SVCB"},
+                                     {65, "HTTPS"}, {255, "ANY"}};
+  for (const auto& one : kNames) {
+    if (one.type == type) return one.name;
+  }
+  return "TYPE" + std::to_string(type);
+}
+
 std::string_view end_name(FlowEnd end) {
   switch (end) {
     case FlowEnd::closed:
@@ -73,13 +96,89 @@ std::string_view action_name(FlowState state) {
   return state == FlowState::denied ? "deny" : "pending";
 }
 
+std::string version_name(uint16_t version) {
+  switch (version) {
+    case 0x0300:
+      return "SSLv3";
+    case 0x0301:
+      return "TLSv1";
+    case 0x0302:
+      return "TLS 1.1";
+    case 0x0303:
+      return "TLS 1.2";
+    case 0x0304:
+      return "TLS 1.3";
+    default:
+      return "0x" + hex16(version);
+  }
+}
+
+Json alpns_of(const FlowEvent& event) {
+  Json out = Json::array();
+  std::string_view rest = event.text(EventText::alpns);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find(','), rest.size());
+    out.push_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return out;
+}
+
+void put_text(Json& json, const char* key, std::string_view text) {
+  if (!text.empty()) json[key] = text;
+}
+
+Json hello_json(const FlowEvent& event) {
+  Json hello = Json::object();
+  put_text(hello, "sni", event.text(EventText::host));
+  if (event.tls_version != 0) hello["version"] = version_name(event.tls_version);
+  put_text(hello, "ja3", event.text(EventText::ja3));
+  put_text(hello, "ja4", event.text(EventText::ja4));
+  if (!event.text(EventText::alpns).empty()) hello["client_alpns"] = alpns_of(event);
+  if (event.ech_known != Known::unknown) hello["ech"] = event.ech_known == Known::present;
+  return hello;
+}
+
+Json request_json(const FlowEvent& event) {
+  Json http = Json::object();
+  put_text(http, "hostname", event.text(EventText::host));
+  put_text(http, "http_method", event.text(EventText::method));
+  put_text(http, "url", event.text(EventText::target));
+  if (event.http2) http["protocol"] = "HTTP/2";
+  return http;
+}
+
+Json query_json(const FlowEvent& event) {
+  Json dns = Json::object();
+  if (event.text(EventText::host).empty()) return dns;
+  dns["type"] = "query";
+  dns["rrname"] = event.text(EventText::host);
+  if (event.query_type != 0) dns["rrtype"] = query_type_name(event.query_type);
+  return dns;
+}
+
+void put_section(Json& json, const char* key, Json section) {
+  if (!section.empty()) json[key] = std::move(section);
+}
+
 void put_application(Json& json, const FlowEvent& event) {
-  json["app_proto"] = app_name(event);
-  if (event.app_known != Known::present || event.name_bytes == 0) return;
-  if (event.app == AppProtocol::tls) {
-    json["tls"] = {{"sni", event.name()}};
-  } else {
-    json["http"] = {{"hostname", event.name()}};
+  json["app_proto"] = event.http2 ? "http2" : app_name(event);
+  if (event.app_known != Known::present) return;
+  switch (event.app) {
+    case AppProtocol::tls:
+      put_section(json, "tls", hello_json(event));
+      break;
+    case AppProtocol::quic:
+      put_section(json, "quic", hello_json(event));
+      break;
+    case AppProtocol::http:
+      put_section(json, "http", request_json(event));
+      break;
+    case AppProtocol::dns:
+      put_section(json, "dns", query_json(event));
+      break;
+    case AppProtocol::count_:
+      break;
   }
 }
 
@@ -140,9 +239,39 @@ std::string dump(const Json& json) {
 
 }  // namespace
 
-void FlowEvent::set_name(std::string_view text) noexcept {
-  name_bytes = static_cast<uint8_t>(std::min(text.size(), name_text.size()));
-  std::memcpy(name_text.data(), text.data(), name_bytes);
+void FlowEvent::set(EventText which, std::string_view text, size_t most) noexcept {
+  const auto index = static_cast<size_t>(which);
+  const size_t begin = index == 0 ? 0 : text_ends[index - 1];
+  const size_t size = std::min({text.size(), most, texts.size() - begin});
+  if (size > 0) std::memcpy(texts.data() + begin, text.data(), size);
+  for (size_t i = index; i < kEventTexts; ++i) text_ends[i] = static_cast<uint16_t>(begin + size);
+}
+
+void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent& event) noexcept {
+  constexpr size_t kMostHost = 255;
+  constexpr size_t kMostMethod = 32;
+  constexpr size_t kMostTarget = 512;
+  event.http2 = facts.http2;
+  event.ech_known = facts.ech_known;
+  event.query_type = facts.query_type;
+  event.set(EventText::host, facts.host_text.empty() ? facts.name : facts.host_text, kMostHost);
+  std::array<char, 256> joined;
+  size_t size = 0;
+  for (const auto alpn : facts.alpns) {
+    if (alpn.size() + 1 > joined.size() - size) break;
+    if (size > 0) joined[size++] = ',';
+    size += alpn.copy(joined.data() + size, alpn.size());
+  }
+  event.set(EventText::alpns, {joined.data(), size}, joined.size());
+  if (facts.hello != nullptr) {
+    event.tls_version = newest_version(*facts.hello);
+    event.ech_known = facts.hello->encrypted_hello ? Known::present : Known::absent;
+    event.set(EventText::ja3, make_ja3(*facts.hello, fingerprints).view(), sizeof(Ja3));
+  }
+  event.set(EventText::ja4, facts.ja4, sizeof(Ja4));
+  event.set(EventText::method, facts.method, kMostMethod);
+  const auto path = facts.paths.empty() ? std::string_view{} : facts.paths.front();
+  event.set(EventText::target, facts.target.empty() ? path : facts.target, kMostTarget);
 }
 
 FlowEventRing::FlowEventRing(const char* name, unsigned events, int socket)
@@ -168,15 +297,29 @@ std::string to_eve(const FlowEvent& event, const PolicyNames& names) {
   return dump(to_json(event, names));
 }
 
-std::string to_eve_of_capture(const FlowEvent& event, const PolicyNames& names,
+std::string to_eve_of_capture(const FlowEvent& end, const FlowEvent& first,
+                              const std::vector<std::string>& hosts, const PolicyNames& names,
                               const std::string& pcap) {
-  Json json = to_json(event, names);
+  Json json = to_json(end, names);
+  for (const char* section : {"tls", "quic", "http", "dns"}) json.erase(section);
+  put_application(json, first);
   json["pcap"] = pcap;
   json["dst_ip"] = json["dest_ip"];
   json["dst_port"] = json["dest_port"];
-  const std::string_view app = app_name(event);
-  json["app"] = app == "http" ? "http1" : app;
-  json["host"] = event.name();
+  const std::string_view app = app_name(first);
+  json["app"] = app != "http" ? app : first.http2 ? "http2" : "http1";
+  json["host"] = first.text(EventText::host);
+  if (hosts.size() > 1) json["hosts"] = hosts;
+  if (first.app_known != Known::present) return dump(json);
+  if (first.app == AppProtocol::http) {
+    put_text(json, "http_method", first.text(EventText::method));
+    put_text(json, "http_path", first.text(EventText::target));
+  } else if (first.app != AppProtocol::dns) {
+    json["alpn"] = alpns_of(first);
+    put_text(json, "ja3", first.text(EventText::ja3));
+    put_text(json, "ja4", first.text(EventText::ja4));
+    json["ech"] = first.ech_known == Known::present;
+  }
   return dump(json);
 }
 

@@ -8,7 +8,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "dataplane/inspect/app_facts.h"
+#include "dataplane/inspect/fingerprint.h"
 #include "dataplane/inspect/flow.h"
 #include "dataplane/io/policy_names.h"
 
@@ -16,6 +19,18 @@ namespace sallyport {
 
 /// Why a flow left the table.
 enum class FlowEnd : uint8_t { closed, reset, timeout, replaced, shutdown };
+
+/// Texts of a FlowEvent.
+enum class EventText : uint8_t {
+  host,   ///< As it stands in the client's bytes.
+  alpns,  ///< Separated by commas.
+  ja3,
+  ja4,
+  method,
+  target,  ///< Of a request, its query too.
+  count_
+};
+inline constexpr size_t kEventTexts = static_cast<size_t>(EventText::count_);
 
 /// One line of the flow log, as a worker hands it over. Everything is copied but the rule, whose
 /// name the writer looks up: see PolicyNames.
@@ -42,12 +57,24 @@ struct FlowEvent {
   AppProtocol app{};
   bool opened_inside = true;
   bool would_deny = false;
-  uint8_t name_bytes = 0;
-  std::array<char, kMaxHostNameBytes> name_text;
+  bool http2 = false;
+  Known ech_known{};
+  uint16_t tls_version = 0;  ///< The newest that the hello offers; 0: none known.
+  uint16_t query_type = 0;   ///< DNS.
+  std::array<uint16_t, kEventTexts> text_ends{};
+  std::array<char, 1200> texts;
 
-  void set_name(std::string_view text) noexcept;
-  std::string_view name() const noexcept { return {name_text.data(), name_bytes}; }
+  /// Behind the ones set before, in the order of EventText. What does not fit is cut off.
+  void set(EventText which, std::string_view text, size_t most) noexcept;
+  std::string_view text(EventText which) const noexcept {
+    const auto index = static_cast<size_t>(which);
+    const size_t begin = index == 0 ? 0 : text_ends[index - 1];
+    return {texts.data() + begin, text_ends[index] - begin};
+  }
 };
+
+/// Copies what was decided into an event.
+void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent& event) noexcept;
 
 /// Where a worker puts its events.
 class FlowEventSink {
@@ -78,8 +105,12 @@ class FlowEventRing final : public FlowEventSink {
 /// The event as one line of JSON shaped like Suricata's EVE, without the newline.
 std::string to_eve(const FlowEvent& event, const PolicyNames& names);
 
-/// The same for `sallyport replay --out`: with the capture's name and flat app and host fields.
-std::string to_eve_of_capture(const FlowEvent& event, const PolicyNames& names,
+/// The same for `sallyport replay --out`: with the capture's name and flat fields.
+/// @param end    The flow's end.
+/// @param first  Its first decision by what it said; the same as `end` if there was none.
+/// @param hosts  All that it named.
+std::string to_eve_of_capture(const FlowEvent& end, const FlowEvent& first,
+                              const std::vector<std::string>& hosts, const PolicyNames& names,
                               const std::string& pcap);
 
 }  // namespace sallyport

@@ -1,7 +1,8 @@
 // How flows of a FlowStage begin and end, and the records they leave.
 #include <algorithm>
 
-#include "dataplane/inspect/tcp_flow.h"
+#include "dataplane/inspect/flow_decision.h"
+#include "dataplane/inspect/flow_watch.h"
 #include "dataplane/io/flow_stage.h"
 
 namespace sallyport {
@@ -24,14 +25,13 @@ constexpr uint32_t kMostSlices = 8;
 void FlowStage::start_flow(uint32_t index, Direction direction) noexcept {
   Flow& flow = table_.flow(index);
   flow = Flow{.key = flow.key, .id = ++next_flow_id_, .started_unix_ns = now_.unix_ns};
-  table_.inspection(index) = {};
   if (direction == Direction::outbound) {
     flow.progress = kOpenedInside;
   } else {
     flow.state = FlowState::allowed;
     flow.reason = FlowReason::inbound_pass;
     count_state(FlowState::free, FlowState::allowed);
-    record_verdict(flow);
+    decided(flow, AppFacts{});
   }
 }
 
@@ -98,15 +98,14 @@ void FlowStage::sweep() noexcept {
   for (uint32_t n = 0; n < most; ++n) {
     const uint32_t index = sweep_at_;
     if (++sweep_at_ == table_.capacity()) sweep_at_ = 0;
-    const Flow& flow = table_.flow(index);
+    Flow& flow = table_.flow(index);
     if (flow.state == FlowState::free) continue;
     FlowEnd end{};
     if (expired(flow, end)) {
       end_flow(index, end);
-    } else if (flow.state == FlowState::pending) {
+    } else if (flow.inspection != kNoSlot) {
       time_out_inspection(index);
-    } else if ((flow.progress & kGuarded) != 0) {
-      time_out_guard(index);
+      time_out_guard(flow);
     }
   }
   counters_.set(Counter::held_packets, context_.segments.in_use());
@@ -114,37 +113,45 @@ void FlowStage::sweep() noexcept {
 
 void FlowStage::time_out_inspection(uint32_t index) noexcept {
   Flow& flow = table_.flow(index);
-  const Inspection& inspection = table_.inspection(index);
-  const Outcome outcome = tcp_check_timeout(flow, inspection, context_);
-  if (!outcome.verdict) return;
-  count_state(FlowState::pending, flow.state);
-  record_verdict(flow);
+  const FlowState before = flow.state;
+  const Outcome outcome = check_timeout(flow, context_);
+  if (!outcome.discard) return;
+  count_state(before, flow.state);
   // The first held packet shows what the flow's frames look like.
-  const auto* mbuf = static_cast<const rte_mbuf*>(context_.segments[inspection.held.head].packet);
+  const Segment& first = context_.segments[inspection_of(flow, context_)->held.head];
+  const auto frame = frame_of(static_cast<const rte_mbuf*>(first.packet));
   Packet packet;
-  if (decode(frame_of(mbuf), packet) == DecodeFault::none) {
-    send_reset(frame_of(mbuf), packet, Direction::inbound, true,
+  if (decode(frame, packet) == DecodeFault::none && packet.kind == PacketKind::tcp) {
+    send_reset(frame, packet, Direction::inbound, true,
                {.sequence = flow.server_next, .acknowledgement = flow.client_next});
-    send_reset(frame_of(mbuf), packet, Direction::outbound, false,
+    send_reset(frame, packet, Direction::outbound, false,
                {.sequence = flow.client_next, .acknowledgement = flow.server_next});
   }
-  discard_held(index, DropReason::held_after_denial);
+  discard_held(flow, DropReason::held_after_denial);
+  unwatch_if_done(flow, context_);
 }
 
 // A server that never acknowledges must not make the flow keep its packets for good.
-void FlowStage::time_out_guard(uint32_t index) noexcept {
-  const Inspection& inspection = table_.inspection(index);
-  if (now_.ms - inspection.held_since_ms < context_.limits.guard_timeout_ms) return;
-  discard_held(index, DropReason::held_after_denial);
+void FlowStage::time_out_guard(Flow& flow) noexcept {
+  Inspection* inspection = inspection_of(flow, context_);
+  if (inspection == nullptr || !std::holds_alternative<StreamWatch>(inspection->watch)) return;
+  StreamWatch& watch = inspection->stream();
+  if (!watch.guarded || inspection->waiting_packets != 0 ||
+      now_.ms - watch.guard_since_ms < context_.limits.guard_timeout_ms) {
+    return;
+  }
+  watch.unguarded = true;
+  discard_held(flow, DropReason::held_after_denial);
 }
 
 // Everything the flow has leaves with it but its place in the table.
 void FlowStage::clear_flow(uint32_t index, FlowEnd end) noexcept {
   Flow& flow = table_.flow(index);
-  emit(flow, FlowEvent::Type::flow, end);
-  discard_held(index, DropReason::held_at_flow_end);
-  context_.names.release(flow.name);
-  flow.name = NameStore::kNone;
+  emit(flow, kept_facts(flow, context_), FlowEvent::Type::flow, end);
+  discard_held(flow, DropReason::held_at_flow_end);
+  unwatch(flow, context_);
+  context_.facts.release(flow.facts);
+  flow.facts = FactStore::kNone;
   count_state(flow.state, FlowState::free);
 }
 
@@ -163,7 +170,7 @@ void FlowStage::end_all() noexcept {
   }
 }
 
-void FlowStage::record_verdict(const Flow& flow) noexcept {
+void FlowStage::decided(const Flow& flow, const AppFacts& facts) noexcept {
   const bool allowed = flow.state == FlowState::allowed;
   Counter counter = allowed ? Counter::verdicts_allow_unknown : Counter::verdicts_deny_unknown;
   if (flow.app_known == Known::present) {
@@ -173,10 +180,11 @@ void FlowStage::record_verdict(const Flow& flow) noexcept {
   }
   counters_.add(counter);
   if (flow.fault != InspectFault::none) counters_.fault(flow.fault);
-  emit(flow, FlowEvent::Type::verdict, FlowEnd::closed);
+  emit(flow, facts, FlowEvent::Type::verdict, FlowEnd::closed);
 }
 
-void FlowStage::emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexcept {
+void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type type,
+                     FlowEnd end) noexcept {
   if (!options_.log_every_flow && !is_logged(flow)) return;
   FlowEvent event;
   event.key = flow.key;
@@ -199,8 +207,7 @@ void FlowStage::emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexce
   event.app = flow.app;
   event.would_deny = flow.would_deny;
   event.opened_inside = (flow.progress & kOpenedInside) != 0;
-  context_.names.load(flow.name, context_.name);
-  event.set_name(context_.name.view());
+  put_facts(facts, context_.fingerprints, event);
   if (!events_.push(event)) counters_.add(Counter::events_lost_ring_full);
 }
 

@@ -1,8 +1,11 @@
 #include "dataplane/io/flow_stage.h"
 
 #include "dataplane/inspect/flow_decision.h"
+#include "dataplane/inspect/flow_watch.h"
 #include "dataplane/inspect/multipath.h"
 #include "dataplane/inspect/tcp_flow.h"
+#include "dataplane/inspect/tcp_hold.h"
+#include "dataplane/inspect/udp_flow.h"
 #include "dataplane/io/reset.h"
 
 namespace sallyport {
@@ -27,12 +30,13 @@ FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmi
       events_(events),
       hash_(hash),
       table_(table_name(options.worker).c_str(), options.flow_capacity, options.socket),
-      context_(options.limits, options.worker),
+      context_(options.limits, options.worker, *this),
       next_flow_id_(uint64_t{options.worker + 1} << 48) {}
 
 FlowStage::~FlowStage() {
   for (uint32_t i = 0; i < table_.capacity(); ++i) {
-    if (table_.flow(i).state != FlowState::free) discard_held(i, DropReason::held_at_flow_end);
+    if (table_.flow(i).state != FlowState::free)
+      discard_held(table_.flow(i), DropReason::held_at_flow_end);
   }
 }
 
@@ -82,9 +86,8 @@ Outcome FlowStage::restart(uint32_t index, const Arrival& arrival, Direction dir
   start_flow(index, Direction::outbound);
   Flow& flow = table_.flow(index);
   flow.last_seen_ms = now_.ms;
-  const Outcome outcome = direction == Direction::outbound
-                              ? tcp_open(flow, table_.inspection(index), arrival, context_)
-                              : tcp_reopen(flow, table_.inspection(index), arrival, context_);
+  const Outcome outcome = direction == Direction::outbound ? tcp_open(flow, arrival, context_)
+                                                           : tcp_reopen(flow, arrival, context_);
   count_state(FlowState::free, flow.state);
   return outcome;
 }
@@ -102,27 +105,34 @@ void FlowStage::plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noex
 Outcome FlowStage::step(uint32_t index, const Arrival& arrival, Direction direction,
                         bool is_new) noexcept {
   Flow& flow = table_.flow(index);
-  Inspection& inspection = table_.inspection(index);
   flow.last_seen_ms = now_.ms;
   if (flow.reason == FlowReason::inbound_pass) {
     if ((arrival.packet.tcp_flags & kRst) != 0) flow.progress |= kResetSeen;
     return {};
   }
-  if (arrival.packet.kind != PacketKind::tcp) return step_datagram(flow, context_);
-  if (is_new) return tcp_open(flow, inspection, arrival, context_);
-  return direction == Direction::outbound ? tcp_outbound(flow, inspection, arrival, context_)
-                                          : tcp_inbound(flow, inspection, arrival, context_);
+  const bool outbound = direction == Direction::outbound;
+  switch (arrival.packet.kind) {
+    case PacketKind::tcp:
+      if (is_new) return tcp_open(flow, arrival, context_);
+      return outbound ? tcp_outbound(flow, arrival, context_)
+                      : tcp_inbound(flow, arrival, context_);
+    case PacketKind::udp:
+      return outbound ? udp_outbound(flow, arrival, context_)
+                      : udp_inbound(flow, arrival, context_);
+    default:
+      return step_packet(flow, context_);
+  }
 }
 
 void FlowStage::carry_out(const Outcome& outcome, const InHand& in_hand,
                           const Packet& packet) noexcept {
   Flow& flow = table_.flow(in_hand.index);
-  if (outcome.verdict) record_verdict(flow);
-  if (outcome.release) release_held(in_hand.index);
+  if (outcome.discard_first != 0) discard_first(flow, outcome.discard_first);
+  if (outcome.release) release_held(flow);
+  if (outcome.acknowledged) free_acknowledged(flow, packet.tcp_acknowledgement);
   // Before anything is freed: the packet in hand, an example for the RST, may be a held one.
   if (outcome.reset) send_resets(flow, in_hand, packet);
-  // A denial frees packets that never left; the end of a guard, copies of those that did.
-  if (outcome.discard) discard_held(in_hand.index, DropReason::held_after_denial);
+  if (outcome.discard) discard_held(flow, DropReason::held_after_denial);
   switch (outcome.fate) {
     case Outcome::Fate::forward:
       plain_tcp(flow, packet, in_hand.mbuf);
@@ -134,6 +144,7 @@ void FlowStage::carry_out(const Outcome& outcome, const InHand& in_hand,
       drop(in_hand.mbuf, outcome.drop_reason);
       break;
   }
+  if (flow.inspection != kNoSlot) unwatch_if_done(flow, context_);
 }
 
 void FlowStage::forward(Flow& flow, Direction direction, rte_mbuf* mbuf) noexcept {
@@ -153,31 +164,70 @@ void FlowStage::drop(rte_mbuf* mbuf, DropReason reason) noexcept {
   rte_pktmbuf_free(mbuf);
 }
 
-// Sent packets stay referenced as the guard: what the server has not acknowledged may be sent
-// again.
-void FlowStage::release_held(uint32_t index) noexcept {
-  Flow& flow = table_.flow(index);
-  Inspection& inspection = table_.inspection(index);
-  if ((flow.progress & kGuarded) == 0) {
-    while (!inspection.held.empty()) {
-      forward(flow, Direction::outbound, mbuf_of(pop_front(context_.segments, inspection.held)));
+// What is guarded stays referenced: until the server has acknowledged it, it may be sent again.
+void FlowStage::release_held(Flow& flow) noexcept {
+  Inspection* inspection = inspection_of(flow, context_);
+  if (inspection == nullptr) return;
+  const StreamWatch* watch = std::get_if<StreamWatch>(&inspection->watch);
+  SegmentPool& segments = context_.segments;
+  uint32_t before = kNoSegment;
+  for (uint32_t i = inspection->held.head; i != kNoSegment;) {
+    Segment& segment = segments[i];
+    const uint32_t next = segment.next;
+    if (segment.sent || (watch != nullptr && !may_leave(*watch, segment))) {
+      before = i;
+      i = next;
+      continue;
     }
-    return;
-  }
-  for (uint32_t i = inspection.held.head; i != kNoSegment; i = context_.segments[i].next) {
-    rte_mbuf* mbuf = mbuf_of(context_.segments[i]);
-    rte_mbuf_refcnt_update(mbuf, 1);
+    rte_mbuf* mbuf = mbuf_of(segment);
+    inspection->waiting_bytes -= watch != nullptr ? segment.bytes : 0;
+    --inspection->waiting_packets;
+    if (watch != nullptr) advance_past(flow, *watch, segment);
+    if (watch != nullptr && must_be_guarded(*watch, segment)) {
+      segment.sent = true;
+      rte_mbuf_refcnt_update(mbuf, 1);
+      before = i;
+    } else {
+      remove_after(segments, inspection->held, before);
+    }
     forward(flow, Direction::outbound, mbuf);
+    i = next;
   }
 }
 
-void FlowStage::discard_held(uint32_t index, DropReason reason) noexcept {
-  const bool never_left = (table_.flow(index).progress & kGuarded) == 0 &&
-                          table_.flow(index).state != FlowState::allowed;
-  SegmentList& held = table_.inspection(index).held;
-  while (!held.empty()) {
-    if (never_left) counters_.drop(reason);
-    rte_pktmbuf_free(mbuf_of(pop_front(context_.segments, held)));
+void FlowStage::free_acknowledged(const Flow& flow, uint32_t acknowledged) noexcept {
+  Inspection* inspection = inspection_of(flow, context_);
+  if (inspection == nullptr) return;
+  while (is_acknowledged(context_.segments, inspection->held, acknowledged)) {
+    rte_pktmbuf_free(mbuf_of(pop_front(context_.segments, inspection->held)));
+  }
+}
+
+// A packet that never left counts as dropped; a copy of one that did is only let go.
+void FlowStage::free_segment(Inspection& inspection, const Segment& segment,
+                             DropReason reason) noexcept {
+  if (!segment.sent) {
+    counters_.drop(reason);
+    --inspection.waiting_packets;
+    inspection.waiting_bytes -= std::min(inspection.waiting_bytes, segment.bytes);
+  }
+  rte_pktmbuf_free(mbuf_of(segment));
+}
+
+void FlowStage::discard_first(const Flow& flow, uint32_t count) noexcept {
+  Inspection* inspection = inspection_of(flow, context_);
+  if (inspection == nullptr) return;
+  for (; count > 0 && !inspection->held.empty(); --count) {
+    free_segment(*inspection, pop_front(context_.segments, inspection->held),
+                 DropReason::held_after_denial);
+  }
+}
+
+void FlowStage::discard_held(Flow& flow, DropReason reason) noexcept {
+  Inspection* inspection = inspection_of(flow, context_);
+  if (inspection == nullptr) return;
+  while (!inspection->held.empty()) {
+    free_segment(*inspection, pop_front(context_.segments, inspection->held), reason);
   }
 }
 

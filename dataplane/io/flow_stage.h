@@ -41,12 +41,12 @@ struct FlowStageOptions {
 
 /// Stage 5: one worker's flows, and what happens to each packet of one. Everything here belongs to
 /// one worker.
-class FlowStage {
+class FlowStage final : private DecisionObserver {
  public:
   /// Throws std::runtime_error when memory is short. Start-up only.
   FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
             CoreCounters counters, FlowEventSink& events, FlowHash hash);
-  ~FlowStage();
+  ~FlowStage() override;
   FlowStage(const FlowStage&) = delete;
   FlowStage& operator=(const FlowStage&) = delete;
 
@@ -83,18 +83,21 @@ class FlowStage {
 
   void forward(Flow& flow, Direction direction, rte_mbuf* mbuf) noexcept;
   void drop(rte_mbuf* mbuf, DropReason reason) noexcept;
-  void release_held(uint32_t index) noexcept;
-  void discard_held(uint32_t index, DropReason reason) noexcept;
+  void release_held(Flow& flow) noexcept;
+  void free_acknowledged(const Flow& flow, uint32_t acknowledged) noexcept;
+  void discard_first(const Flow& flow, uint32_t count) noexcept;
+  void discard_held(Flow& flow, DropReason reason) noexcept;
+  void free_segment(Inspection& inspection, const Segment& segment, DropReason reason) noexcept;
   void send_resets(const Flow& flow, const InHand& in_hand, const Packet& packet) noexcept;
   void send_reset(std::span<const uint8_t> frame, const Packet& packet, Direction direction,
                   bool to_sender, ResetFields fields) noexcept;
   void time_out_inspection(uint32_t index) noexcept;
-  void time_out_guard(uint32_t index) noexcept;
+  void time_out_guard(Flow& flow) noexcept;
   void plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept;
 
   void count_state(FlowState from, FlowState to) noexcept;
-  void record_verdict(const Flow& flow) noexcept;
-  void emit(const Flow& flow, FlowEvent::Type type, FlowEnd end) noexcept;
+  void decided(const Flow& flow, const AppFacts& facts) noexcept override;
+  void emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type type, FlowEnd end) noexcept;
   bool expired(const Flow& flow, FlowEnd& end) const noexcept;
   void start_flow(uint32_t index, Direction direction) noexcept;
   void clear_flow(uint32_t index, FlowEnd end) noexcept;

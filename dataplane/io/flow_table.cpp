@@ -9,8 +9,7 @@
 
 namespace sallyport {
 
-FlowTable::FlowTable(const char* name, uint32_t capacity, int socket)
-    : flows_(capacity), inspections_(capacity) {
+FlowTable::FlowTable(const char* name, uint32_t capacity, int socket) : flows_(capacity) {
   rte_hash_parameters parameters{};
   parameters.name = name;
   // Cuckoo buckets fill unevenly: with room for a quarter more, the flow array is what runs out.
@@ -60,7 +59,6 @@ uint32_t FlowTable::insert(const FlowKey& key, uint32_t hash) noexcept {
   }
   free_.pop_back();
   flows_[index] = Flow{.key = key};
-  inspections_[index] = Inspection{};
   ++size_;
   return index;
 }

@@ -13,8 +13,8 @@
 
 namespace sallyport {
 
-/// One worker's flows: an rte_hash from FlowKey to an index into two arrays, the flows themselves
-/// and what is kept beside those that are inspected. Allocated once; belongs to one worker.
+/// One worker's flows: an rte_hash from FlowKey to an index into an array of them. Allocated once;
+/// belongs to one worker.
 class FlowTable {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
@@ -41,7 +41,6 @@ class FlowTable {
     rte_prefetch0(flow + RTE_CACHE_LINE_SIZE);
   }
   Flow& flow(uint32_t index) noexcept { return flows_[index]; }
-  Inspection& inspection(uint32_t index) noexcept { return inspections_[index]; }
 
   uint32_t capacity() const noexcept { return static_cast<uint32_t>(flows_.size()); }
   uint32_t size() const noexcept { return size_; }
@@ -53,7 +52,6 @@ class FlowTable {
 
   std::unique_ptr<rte_hash, FreeHash> hash_;
   std::vector<Flow> flows_;
-  std::vector<Inspection> inspections_;
   std::vector<uint32_t> free_;  // a stack; its storage never grows after construction
   uint32_t size_ = 0;
 };

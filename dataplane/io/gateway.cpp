@@ -23,6 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
+/// What an ordinary flow keeps: a name, the protocols offered, a fingerprint.
+constexpr uint32_t kFactBlocksPerFlow = 4;
 constexpr unsigned kEventsPerRing = 4096;
 constexpr auto kAcknowledgeWithin = 3s;
 constexpr auto kHousekeepingEvery = 200ms;
@@ -39,7 +41,7 @@ FlowStageOptions stage_options(const GatewayConfig& config, unsigned worker, int
   constexpr uint32_t kMs = 1000;
   return {.limits = {.held_bytes_per_flow = config.held_bytes_per_flow,
                      .held_packets = config.held_packets_per_worker,
-                     .names = config.flow_capacity * NameStore::kMostBlocks,
+                     .fact_blocks = config.flow_capacity * kFactBlocksPerFlow,
                      .inspection_timeout_ms = config.inspection_timeout_seconds * kMs},
           .timeouts = {.tcp_idle_ms = config.tcp_idle_seconds * kMs,
                        .tcp_opening_ms = config.tcp_opening_seconds * kMs,

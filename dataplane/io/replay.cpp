@@ -14,6 +14,8 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <unordered_map>
+#include <vector>
 
 #include "dataplane/io/capture_file.h"
 #include "dataplane/io/eal.h"
@@ -38,17 +40,39 @@ class LineSink final : public FlowEventSink {
       : out_(out), pcap_(std::move(pcap)), names_(names) {}
 
   bool push(const FlowEvent& event) noexcept override {
-    if (event.type != FlowEvent::Type::flow) return true;
-    const std::string line = to_eve_of_capture(event, names_, pcap_) + "\n";
+    if (event.type == FlowEvent::Type::verdict) {
+      note(event);
+      return true;
+    }
+    const auto said = said_.extract(event.flow_id);
+    const Said nothing{event, {}};
+    const Said& first = said.empty() ? nothing : said.mapped();
+    const std::string line =
+        to_eve_of_capture(event, first.first, first.hosts, names_, pcap_) + "\n";
     ok_ &= std::fwrite(line.data(), 1, line.size(), out_) == line.size();
     return ok_;
   }
   bool finish() noexcept { return std::fflush(out_) == 0 && ok_; }
 
  private:
+  /// What a live flow said of itself.
+  struct Said {
+    FlowEvent first;
+    std::vector<std::string> hosts;
+  };
+
+  void note(const FlowEvent& event) {
+    if (event.app_known != Known::present) return;
+    Said& said = said_.try_emplace(event.flow_id, Said{event, {}}).first->second;
+    const std::string host(event.text(EventText::host));
+    if (host.empty() || std::ranges::find(said.hosts, host) != said.hosts.end()) return;
+    said.hosts.push_back(host);
+  }
+
   FILE* out_;
   std::string pcap_;
   const PolicyNames& names_;
+  std::unordered_map<uint64_t, Said> said_;
   bool ok_ = true;
 };
 
@@ -162,7 +186,8 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   const std::atomic<bool> stop{false};
   FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0], .log_every_flow = true};
   stage.limits.verify_checksums = options.verify_checksums;
-  stage.limits.names = kFlows * NameStore::kMostBlocks;
+  stage.limits.fact_blocks = kFlows * 4;
+  stage.limits.inspections = kFlows;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
                 (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});

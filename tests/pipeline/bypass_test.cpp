@@ -54,8 +54,8 @@ TEST_CASE("another SYN on a live flow is for the server to answer", "[bypass]") 
   CHECK(pipeline.to_outside().size() == 1);
 
   SECTION("not taken: the old connection lives on") {
-    pipeline.from_inside(flow.out(kGood.size()).payload("more").frame());
-    CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+    pipeline.from_inside(flow.out(kGood.size()).payload(app_data("more")).frame());
+    CHECK(pipeline.payload_to_outside() == app_data("more"));
   }
   SECTION("taken: the new connection is inspected from its first byte") {
     pipeline.events();
@@ -143,8 +143,8 @@ TEST_CASE("inspected bytes that were let go may not come again", "[bypass]") {
   flow.send(kGood);
   flow.send(kOther);
   CHECK(pipeline.to_outside().empty());
-  pipeline.from_inside(flow.out(kGood.size()).payload("more").frame());
-  CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+  pipeline.from_inside(flow.out(kGood.size()).payload(app_data("more")).frame());
+  CHECK(pipeline.payload_to_outside() == app_data("more"));
 }
 
 TEST_CASE("Multipath TCP is not agreed to where bytes are inspected", "[bypass]") {
@@ -232,8 +232,8 @@ TEST_CASE("a blind RST does not shorten a flow's life", "[bypass]") {
   pipeline.from_inside(flow.out(0x10000000).flags(kRst).frame());
   pipeline.sleep_ms(20'000);
   pipeline.to_outside();
-  pipeline.from_inside(flow.out(kGood.size()).payload("more").frame());
-  CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+  pipeline.from_inside(flow.out(kGood.size()).payload(app_data("more")).frame());
+  CHECK(pipeline.payload_to_outside() == app_data("more"));
 }
 
 TEST_CASE("flows denied by their SYN take no place in the table", "[bypass]") {

@@ -64,6 +64,12 @@ inline bool is_reset(const std::vector<Bytes>& frames, uint32_t sequence) {
          l4_checksum_ok(frames.front(), packet);
 }
 
+/// What a TLS client sends behind its handshake: one record.
+inline Bytes app_data(std::string_view text) {
+  const Bytes head{0x17, 3, 3, 0, static_cast<uint8_t>(text.size())};
+  return head + bytes_of(text);
+}
+
 inline Bytes request(std::string_view host) {
   return bytes_of("GET /models/a HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n");
 }

@@ -42,8 +42,8 @@ TEST_CASE("a retransmission after the verdict must say the same", "[pipeline]") 
     Bytes longer = kOther + Bytes(100, 'x');
     flow.send(longer);
     CHECK(pipeline.to_outside().empty());
-    pipeline.from_inside(flow.out(kGood.size()).payload("new bytes").frame());
-    CHECK(pipeline.payload_to_outside() == bytes_of("new bytes"));
+    pipeline.from_inside(flow.out(kGood.size()).payload(app_data("new bytes")).frame());
+    CHECK(pipeline.payload_to_outside() == app_data("new bytes"));
   }
   SECTION("an acknowledgement of a part frees nothing") {
     pipeline.from_outside(flow.in().ack(flow.client_first + 50).frame());

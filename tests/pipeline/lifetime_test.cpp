@@ -103,7 +103,7 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   CHECK(record.packets_out == 4);  // SYN, ACK, hello, RST
   CHECK(record.packets_in == 2);
   CHECK(record.bytes_out == size_t{4} * 54 + kGood.size());
-  CHECK(record.name() == "good.test");
+  CHECK(record.text(EventText::host) == "good.test");
   CHECK(record.opened_inside);
   // It began 3 s before its hello, and ended at the sweep 10 s after its RST.
   CHECK((record.timestamp_unix_ns - record.started_unix_ns) / 1'000'000'000 >= 13);
@@ -112,7 +112,7 @@ TEST_CASE("a record has what crossed, by whom it was allowed, and when", "[pipel
   CAPTURE(line);
   for (const char* part :
        {R"("src_ip":"198.18.0.2","src_port":40000,"dest_ip":"198.19.0.2","dest_port":443)",
-        R"("proto":"TCP")", R"("app_proto":"tls","tls":{"sni":"good.test"})",
+        R"("proto":"TCP")", R"("app_proto":"tls","tls":{"sni":"good.test",)",
         R"("verdict":{"action":"allow"})", R"("name":"p","rule":"good")",
         R"("state":"allowed","reason":"reset")", R"("schema":1)"}) {
     CHECK(line.find(part) != std::string::npos);
@@ -127,7 +127,8 @@ TEST_CASE("an HTTP flow's record says so", "[pipeline]") {
   pipeline.end_all_flows();
   const std::string line = pipeline.last_line(FlowEvent::Type::flow);
   CAPTURE(line);
-  CHECK(line.find(R"("app_proto":"http","http":{"hostname":"good.test"})") != std::string::npos);
+  CHECK(line.find(R"("app_proto":"http","http":{"hostname":"good.test",)"
+                  R"("http_method":"GET","url":"/models/a"})") != std::string::npos);
   CHECK(line.find(R"("reason":"shutdown")") != std::string::npos);
 }
 
@@ -170,8 +171,8 @@ TEST_CASE("a SYN with the number of a connection that was allowed opens nothing 
     pipeline.from_inside(flow.syn());
     CHECK(pipeline.to_outside().empty());
     CHECK(pipeline.drops("out_of_window") == 1);
-    pipeline.from_inside(flow.out(sent).payload("more").frame());
-    CHECK(pipeline.payload_to_outside() == bytes_of("more"));
+    pipeline.from_inside(flow.out(sent).payload(app_data("more")).frame());
+    CHECK(pipeline.payload_to_outside() == app_data("more"));
   }
   SECTION("after the end it opens another connection, which is inspected") {
     flow.open();

@@ -32,12 +32,38 @@ struct Stream {
   bool allowed = false;
 };
 
+std::string text_of(const Bytes& bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
+
+Bytes chunks_of(const Bytes& body, size_t size) {
+  Bytes out;
+  for (size_t at = 0; at < body.size(); at += size) {
+    const size_t end = std::min(body.size(), at + size);
+    std::array<char, 16> line{};
+    std::snprintf(line.data(), line.size(), "%zx\r\n", end - at);
+    out = out + bytes_of(line.data()) +
+          Bytes(body.begin() + static_cast<std::ptrdiff_t>(at),
+                body.begin() + static_cast<std::ptrdiff_t>(end)) +
+          bytes_of("\r\n");
+  }
+  return out + bytes_of("0\r\n\r\n");
+}
+
 Stream random_stream(Random& random) {
   const bool allowed = random.one_in(2);
   const std::string denied[] = {"other.test", "bad.good.test", "good.test.evil", "xgood.test"};
   const std::string name = allowed ? (random.one_in(2) ? "good.test" : "a.good.test")
                                    : denied[random.below(std::size(denied))];
+  const auto junk = [&](size_t most) {
+    Bytes out;
+    for (size_t n = random.below(most); n > 0; --n) {
+      out.push_back(static_cast<uint8_t>(random.below(256)));
+    }
+    return out;
+  };
   Bytes bytes;
+  bool tls = true;
   switch (random.below(4)) {
     case 0:
       bytes = hello().sni(name).record();
@@ -49,12 +75,26 @@ Stream random_stream(Random& random) {
       bytes = tls_records(hello().sni(name).message(), random.between(1, 40));
       break;
     default:
+      tls = false;
       bytes = request(name);
   }
   Stream out{.bytes = bytes, .decided_by = bytes.size(), .allowed = allowed};
-  for (size_t more = random.one_in(2) ? random.below(300) : 0; more > 0; --more) {
-    out.bytes.push_back(static_cast<uint8_t>(random.below(256)));
+  if (random.one_in(2)) return out;
+  // What an honest client sends behind it.
+  if (tls) {
+    for (size_t records = random.between(1, 4); records > 0; --records) {
+      out.bytes = out.bytes + app_data(text_of(junk(200)));
+    }
+    return out;
   }
+  const Bytes body = junk(300);
+  const bool chunked = random.one_in(2);
+  const std::string framing =
+      chunked ? "Transfer-Encoding: chunked" : "Content-Length: " + std::to_string(body.size());
+  bytes = bytes_of("POST /a HTTP/1.1\r\nHost: " + name + "\r\n" + framing + "\r\n\r\n");
+  out.decided_by = bytes.size();
+  out.bytes = bytes + (chunked ? chunks_of(body, random.between(1, 100)) : body);
+  if (random.one_in(2)) out.bytes = out.bytes + request("good.test");
   return out;
 }
 
@@ -249,7 +289,13 @@ TEST_CASE("no way to send a stream changes what may leave of it", "[pipeline][pr
       REQUIRE(result.server.first_copies() == result.server.last_copies());
       if (honest) REQUIRE(result.server.first_copies() == stream.bytes);
     }
-    REQUIRE(pipeline->packets_in_use() == 0);
+    // What was falsified may be a length, so that the rest of the stream is waited for in vain.
+    if (honest) {
+      REQUIRE(pipeline->packets_in_use() == 0);
+    } else if (pipeline->packets_in_use() != 0) {
+      pipeline.reset();
+      pipeline = std::make_unique<Pipeline>(kPolicy);
+    }
   }
   // The cases are about something.
   CHECK(ends[FlowState::allowed] > 2000);

@@ -39,7 +39,7 @@ FlowEvent sample() {
   event.end = FlowEnd::reset;
   event.app_known = Known::present;
   event.app = AppProtocol::tls;
-  event.set_name("pypi.org");
+  event.set(EventText::host, "pypi.org", kMaxHostNameBytes);
   return event;
 }
 
@@ -148,16 +148,70 @@ TEST_CASE("the application is named only when it is known", "[event]") {
     CHECK_FALSE(line_of(event).contains("tls"));
   }
   SECTION("TLS without a name") {
-    event.set_name("");
+    event.set(EventText::host, "", kMaxHostNameBytes);
     CHECK(line_of(event)["app_proto"] == "tls");
     CHECK_FALSE(line_of(event).contains("tls"));
   }
 }
 
+TEST_CASE("what a hello, a request or a query told stands under its protocol", "[event]") {
+  FlowEvent event = sample();
+  const auto set = [&](EventText which, std::string_view text) { event.set(which, text, 600); };
+  SECTION("a hello") {
+    event.tls_version = 0x0304;
+    event.ech_known = Known::absent;
+    set(EventText::alpns, "h2,http/1.1");
+    set(EventText::ja3, "3");
+    set(EventText::ja4, "t13d");
+    const Json tls =
+        Json::parse(R"({"sni": "pypi.org", "version": "TLS 1.3", "ja3": "3", "ja4": "t13d",
+                                     "client_alpns": ["h2", "http/1.1"], "ech": false})");
+    CHECK(line_of(event)["tls"] == tls);
+    event.app = AppProtocol::quic;
+    CHECK(line_of(event)["quic"] == tls);
+    CHECK(line_of(event)["app_proto"] == "quic");
+  }
+  SECTION("a request") {
+    event.app = AppProtocol::http;
+    set(EventText::method, "GET");
+    set(EventText::target, "/a?b");
+    CHECK(line_of(event)["http"] ==
+          Json::parse(R"({"hostname": "pypi.org", "http_method": "GET", "url": "/a?b"})"));
+    event.http2 = true;
+    CHECK(line_of(event)["http"]["protocol"] == "HTTP/2");
+    CHECK(line_of(event)["app_proto"] == "http2");
+  }
+  SECTION("a query") {
+    event.app = AppProtocol::dns;
+    event.query_type = 28;
+    CHECK(line_of(event)["dns"] ==
+          Json::parse(R"({"type": "query", "rrname": "pypi.org", "rrtype": "AAAA"})"));
+    event.query_type = 4711;
+    CHECK(line_of(event)["dns"]["rrtype"] == "TYPE4711");
+  }
+}
+
+TEST_CASE("texts are cut to their bounds, and never into one another", "[event]") {
+  FlowEvent event;
+  event.set(EventText::host, std::string(255, 'h'), 255);
+  event.set(EventText::alpns, std::string(300, 'a'), 256);
+  event.set(EventText::ja3, std::string(36, '3'), 36);
+  event.set(EventText::ja4, std::string(36, '4'), 36);
+  event.set(EventText::method, "PUT", 32);
+  event.set(EventText::target, std::string(2000, 't'), 512);
+  CHECK(event.text(EventText::host) == std::string(255, 'h'));
+  CHECK(event.text(EventText::alpns) == std::string(256, 'a'));
+  CHECK(event.text(EventText::ja4) == std::string(36, '4'));
+  CHECK(event.text(EventText::method) == "PUT");
+  CHECK(event.text(EventText::target) == std::string(512, 't'));
+  event.set(EventText::target, std::string(2000, 't'), 2000);
+  CHECK(event.text(EventText::target).size() == 1200 - 255 - 256 - 36 - 36 - 3);
+}
+
 TEST_CASE("a replayed flow also has the flat fields", "[event]") {
   FlowEvent event = sample();
   const auto of_capture = [&] {
-    return Json::parse(to_eve_of_capture(event, PolicyNames{}, "a\"b.pcap"));
+    return Json::parse(to_eve_of_capture(event, event, {}, PolicyNames{}, "a\"b.pcap"));
   };
   CHECK(of_capture()["pcap"] == "a\"b.pcap");
   CHECK(of_capture()["dst_ip"] == "203.0.113.9");
@@ -167,7 +221,7 @@ TEST_CASE("a replayed flow also has the flat fields", "[event]") {
   event.app = AppProtocol::http;
   CHECK(of_capture()["app"] == "http1");
   event.app_known = Known::absent;
-  event.set_name("");
+  event.set(EventText::host, "", kMaxHostNameBytes);
   CHECK(of_capture()["app"] == "unknown");
   CHECK(of_capture()["host"].get<std::string>().empty());
 }
@@ -194,17 +248,17 @@ TEST_CASE("no name breaks a line", "[event]") {
     names.push_back(name);
   }
   for (const std::string& name : names) {
-    event.set_name(name);
-    CHECK(event.name() == name);
+    event.set(EventText::host, name, kMaxHostNameBytes);
+    CHECK(event.text(EventText::host) == name);
     for (const AppProtocol app : {AppProtocol::tls, AppProtocol::http}) {
       event.app = app;
       const Json json = line_of(event);
       CHECK(json["verdict"]["action"] == "deny");
-      CHECK(Json::parse(to_eve_of_capture(event, PolicyNames{}, name))["schema"] == 1);
+      CHECK(Json::parse(to_eve_of_capture(event, event, {}, PolicyNames{}, name))["schema"] == 1);
     }
   }
-  event.set_name(std::string(400, 'x'));
-  CHECK(event.name() == std::string(kMaxHostNameBytes, 'x'));
+  event.set(EventText::host, std::string(400, 'x'), kMaxHostNameBytes);
+  CHECK(event.text(EventText::host) == std::string(kMaxHostNameBytes, 'x'));
 }
 
 TEST_CASE("a clock that was set back makes no flow billions of years old", "[event]") {
@@ -221,7 +275,7 @@ TEST_CASE("a ring takes what it has room for, in order, and says no to the rest"
     FlowEvent event = sample();
     for (uint64_t i = 0; i < 7; ++i) {
       event.flow_id = i;
-      event.set_name(std::string(i, 'n'));
+      event.set(EventText::host, std::string(i, 'n'), kMaxHostNameBytes);
       CHECK(ring.push(event) == (i < 5));
     }
     CHECK(ring.pop(std::span(out).first(2)) == 2);
@@ -229,7 +283,7 @@ TEST_CASE("a ring takes what it has room for, in order, and says no to the rest"
     CHECK(ring.pop(out) == 0);
     for (uint64_t i = 0; i < 5; ++i) {
       CHECK(out[i].flow_id == i);
-      CHECK(out[i].name() == std::string(i, 'n'));
+      CHECK(out[i].text(EventText::host) == std::string(i, 'n'));
       CHECK(std::memcmp(&out[i].key, &event.key, sizeof event.key) == 0);
     }
   }

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "dataplane/inspect/flow_context.h"
+
+// The inspection of a flow comes and goes: a decided flow of which nothing more is looked for has
+// none.
+namespace sallyport {
+
+/// nullptr when the flow is not watched.
+Inspection* inspection_of(const Flow& flow, FlowContext& context) noexcept;
+
+/// Starts to watch a TCP flow; one that is watched stays as it is. A stream that is opaque from the
+/// start is watched from what its client sends next.
+/// @return nullptr when the worker watches as many flows as it may.
+Inspection* watch_stream(Flow& flow, StreamStage stage, FlowContext& context) noexcept;
+
+/// The same for a UDP flow.
+Inspection* watch_datagrams(Flow& flow, FlowContext& context) noexcept;
+
+/// Stops watching a flow that has nothing left to look for: to be called when held packets went.
+void unwatch_if_done(Flow& flow, FlowContext& context) noexcept;
+
+/// Stops watching. Nothing is held any more.
+void unwatch(Flow& flow, FlowContext& context) noexcept;
+
+/// Called now and then for a watched flow: denies it when packets have waited too long.
+Outcome check_timeout(Flow& flow, FlowContext& context) noexcept;
+
+/// What a denial does to the packet that brought it, to the held ones and to both ends: neither may
+/// be left waiting, and nothing held may leave.
+inline constexpr Outcome kDenied{
+    .fate = Outcome::Fate::drop, .drop_reason = DropReason::denied, .reset = true, .discard = true};
+/// The same when the packet is among the held ones.
+inline constexpr Outcome kDeniedHeld{.fate = Outcome::Fate::hold, .reset = true, .discard = true};
+
+}  // namespace sallyport

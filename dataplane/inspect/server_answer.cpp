@@ -1,0 +1,70 @@
+// What a server's bytes say about its client's: the other half of stream_inspection.h.
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/inspect/http_status.h"
+#include "dataplane/inspect/stream_inspection.h"
+#include "dataplane/inspect/tls_record.h"
+
+namespace sallyport {
+namespace {
+
+// Gathers the server's first bytes from where it was told to start. What comes out of order is not
+// waited for: it has passed already, and without it the client's bytes stay inspected.
+std::span<const uint8_t> gather(StreamWatch& watch, const Arrival& arrival) noexcept {
+  const auto payload = arrival.payload();
+  const int32_t skip = sequence_distance(arrival.packet.tcp_sequence, watch.server_first);
+  if (skip >= 0 && static_cast<size_t>(skip) < payload.size()) {
+    const size_t taken = std::min(payload.size() - static_cast<size_t>(skip),
+                                  kServerHeadBytes - watch.server_head_bytes);
+    std::memcpy(watch.server_head.data() + watch.server_head_bytes, payload.data() + skip, taken);
+    watch.server_head_bytes = static_cast<uint8_t>(watch.server_head_bytes + taken);
+    watch.server_first += static_cast<uint32_t>(taken);
+  }
+  return std::span(watch.server_head).first(watch.server_head_bytes);
+}
+
+bool inspect_tls_server(StreamWatch& watch, const Arrival& arrival) noexcept {
+  if (watch.hello_retried) {
+    // A server asks once (RFC 8446 section 4.1.4): after the second hello it takes no third.
+    if (watch.hello_repeated) watch.stage = StreamStage::opaque;
+    return watch.hello_repeated;
+  }
+  switch (read_server_answer(gather(watch, arrival))) {
+    case ServerAnswer::server_hello:
+      watch.stage = StreamStage::opaque;
+      return true;
+    case ServerAnswer::hello_retry_request:
+      watch.hello_retried = true;
+      return false;
+    case ServerAnswer::need_more:
+    case ServerAnswer::other:
+      return false;
+  }
+  return false;
+}
+
+bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
+  const bool asked = watch.http.awaits_response();
+  watch.http.on_server_bytes();
+  const HttpStatus status =
+      asked ? parse_http_status(gather(watch, arrival)) : HttpStatus{HttpStatus::State::not_http};
+  if (status.state == HttpStatus::State::need_more) return false;
+  if (status.state == HttpStatus::State::done) watch.http.on_response(status.code);
+  // The next answer is looked for behind this one, an interim one's successor too.
+  const uint32_t end = arrival.packet.tcp_sequence + arrival.packet.payload_bytes;
+  watch.server_head_bytes = 0;
+  if (sequence_distance(watch.server_first, end) > 0) watch.server_first = end;
+  return asked && !watch.http.awaits_response();
+}
+
+}  // namespace
+
+bool inspect_server(StreamWatch& watch, const Arrival& arrival) noexcept {
+  if (arrival.packet.payload_bytes == 0) return false;
+  if (watch.stage == StreamStage::tls) return inspect_tls_server(watch, arrival);
+  if (watch.stage == StreamStage::http) return inspect_http_server(watch, arrival);
+  return false;
+}
+
+}  // namespace sallyport
