@@ -29,7 +29,22 @@ struct Window {
     deny_flow(flow, reason, facts, context);
     return Look::denied;
   }
+  // A stream taken up midway may start anywhere in a record or a body: its next segment is another
+  // chance to know what it is.
+  bool starts_midway() const noexcept {
+    return (flow.progress & kMidstream) != 0 && flow.app_known != Known::present;
+  }
+  Look look_again_later() const noexcept {
+    if (flow.reason == FlowReason::undecided) decide_flow(flow, no_facts(), context);
+    if (flow.state != FlowState::allowed) return Look::denied;
+    pass(bytes.size());
+    watch.stage = StreamStage::identify;
+    watch.http = {};
+    watch.dns = {};
+    return Look::again;
+  }
   Look malformed(InspectFault fault, const AppFacts& facts) const noexcept {
+    if (starts_midway()) return look_again_later();
     flow.fault = fault;
     flow.app_known = facts.app_known;
     flow.app = facts.app;
@@ -63,6 +78,7 @@ AppFacts only_app(AppProtocol app) noexcept {
 
 // Bytes of no protocol that we know: what the policy says of such a flow goes for all of it.
 Look settle_unknown(const Window& window) noexcept {
+  if (window.starts_midway()) return window.look_again_later();
   window.watch.stage = StreamStage::opaque;
   return window.decide(no_facts(), window.bytes.size());
 }

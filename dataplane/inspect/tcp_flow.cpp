@@ -111,6 +111,19 @@ Outcome tcp_open(Flow& flow, const Arrival& arrival, FlowContext& context) noexc
   return flow.state == FlowState::denied ? kDenied : Outcome{};
 }
 
+Outcome tcp_take_up(Flow& flow, const Arrival& arrival, bool outbound,
+                    FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  begin(flow, outbound ? packet.tcp_sequence : packet.tcp_acknowledgement, context);
+  flow.progress |= kMidstream | kServerAnswered;
+  flow.server_next = outbound ? packet.tcp_acknowledgement : packet.tcp_sequence;
+  if (flow.state == FlowState::denied) return kDenied;
+  if (Inspection* inspection = inspection_of(flow, context)) {
+    inspection->stream().server_first = flow.server_next;
+  }
+  return outbound ? tcp_outbound(flow, arrival, context) : tcp_inbound(flow, arrival, context);
+}
+
 Outcome tcp_reopen(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   begin(flow, arrival.packet.tcp_acknowledgement, context);
   if (flow.state == FlowState::denied) {

@@ -55,6 +55,13 @@ void pass_link_control(rte_mbuf* mbuf, const Packet& packet, Direction direction
   rte_pktmbuf_free(mbuf);
 }
 
+bool comes_from_server(const Packet& packet) noexcept {
+  constexpr uint16_t kFirstOrdinaryPort = 1024;
+  const bool opens = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSyn) != 0;
+  return !opens && packet.flow.source_port < kFirstOrdinaryPort &&
+         packet.flow.destination_port >= kFirstOrdinaryPort;
+}
+
 }  // namespace
 
 void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
@@ -101,7 +108,7 @@ void find_flows(Burst& burst, const FlowTable& table) noexcept {
   }
 }
 
-void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noexcept {
+void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table, bool guess) noexcept {
   if (burst.flow[i] != FlowTable::kNone) return;
   burst.flow[i] = table.find(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
   if (burst.flow[i] != FlowTable::kNone) return;
@@ -112,7 +119,7 @@ void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noe
   const uint32_t flow = table.find(turned, FlowHash::bucket_part(turned_hash));
   constexpr uint8_t kSynAck = kSyn | kAck;
   const bool answers = packet.kind == PacketKind::tcp && (packet.tcp_flags & kSynAck) == kSynAck;
-  if (flow == FlowTable::kNone && !answers) return;
+  if (flow == FlowTable::kNone && !answers && !(guess && comes_from_server(packet))) return;
   burst.flow[i] = flow;
   burst.key[i] = turned;
   burst.hash[i] = turned_hash;

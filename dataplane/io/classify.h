@@ -29,6 +29,7 @@ void find_flows(Burst& burst, const FlowTable& table) noexcept;
 
 /// With Orientation::by_initiator, right before packet `i` is handled: turns it round when it goes
 /// against the flow it belongs to, which a packet before it in the burst may have opened.
-void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table) noexcept;
+/// @param guess  What no SYN tells is told by the ports: who has a well-known one is the server.
+void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table, bool guess) noexcept;
 
 }  // namespace sallyport

@@ -134,6 +134,9 @@ void read_inspection(Section section, GatewayConfig& config) {
   section.number("held_bytes_per_flow", config.held_bytes_per_flow, 2048, 65536);
   section.number("held_packets_per_worker", config.held_packets_per_worker, 16, 1u << 22);
   section.number("timeout_seconds", config.inspection_timeout_seconds, 1, 3600);
+  section.number("flows_per_worker", config.inspected_flows_per_worker, 16, 1u << 24);
+  section.number("http2_connections_per_worker", config.http2_connections_per_worker, 1, 1u << 16);
+  section.number("quic_handshakes_per_worker", config.quic_handshakes_per_worker, 1, 1u << 20);
   section.finish();
 }
 

@@ -37,6 +37,9 @@ struct GatewayConfig {
   uint32_t held_bytes_per_flow = 65536;
   uint32_t held_packets_per_worker = 8192;
   uint32_t inspection_timeout_seconds = 10;
+  uint32_t inspected_flows_per_worker = 16384;
+  uint32_t http2_connections_per_worker = 256;
+  uint32_t quic_handshakes_per_worker = 1024;
 
   bool pass_inbound_flows = false;
 

@@ -15,6 +15,26 @@ bool is_logged(const Flow& flow) noexcept {
   return true;
 }
 
+Counter verdict_counter(const Flow& flow) noexcept {
+  const bool allowed = flow.state == FlowState::allowed;
+  const auto either = [&](Counter allow, Counter deny) { return allowed ? allow : deny; };
+  if (flow.app_known == Known::present) {
+    switch (flow.app) {
+      case AppProtocol::tls:
+        return either(Counter::verdicts_allow_tls, Counter::verdicts_deny_tls);
+      case AppProtocol::quic:
+        return either(Counter::verdicts_allow_quic, Counter::verdicts_deny_quic);
+      case AppProtocol::http:
+        return either(Counter::verdicts_allow_http, Counter::verdicts_deny_http);
+      case AppProtocol::dns:
+        return either(Counter::verdicts_allow_dns, Counter::verdicts_deny_dns);
+      case AppProtocol::count_:
+        break;
+    }
+  }
+  return either(Counter::verdicts_allow_unknown, Counter::verdicts_deny_unknown);
+}
+
 // The whole table is looked at about once in this time, a slice each millisecond.
 constexpr uint32_t kSweepRoundMs = 1024;
 // After a stall the sweep catches up in steps: packets come first.
@@ -40,19 +60,23 @@ void FlowStage::start_flow(uint32_t index, Direction direction) noexcept {
 uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   const bool tcp = packet.kind == PacketKind::tcp;
-  if (tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn) {
+  const bool midstream = tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn;
+  if (midstream && (!options_.take_up_midstream || (packet.tcp_flags & (kSyn | kRst)) != 0)) {
     refuse(burst, i, DropReason::midstream);
     return FlowTable::kNone;
   }
   DropReason why{};
-  if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows) {
+  if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows &&
+      !options_.take_up_midstream) {
     why = DropReason::inbound;
-  } else if (tcp && packet.payload_bytes > 0) {
+  } else if (tcp && !midstream && packet.payload_bytes > 0) {
     why = DropReason::syn_with_data;
   } else {
     const uint32_t index = table_.insert(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
     if (index != FlowTable::kNone) {
-      start_flow(index, burst.direction[i]);
+      const bool from_outside =
+          options_.pass_inbound_flows && burst.direction[i] == Direction::inbound;
+      start_flow(index, from_outside ? Direction::inbound : Direction::outbound);
       return index;
     }
     why = DropReason::flow_table_full;
@@ -171,14 +195,7 @@ void FlowStage::end_all() noexcept {
 }
 
 void FlowStage::decided(const Flow& flow, const AppFacts& facts) noexcept {
-  const bool allowed = flow.state == FlowState::allowed;
-  Counter counter = allowed ? Counter::verdicts_allow_unknown : Counter::verdicts_deny_unknown;
-  if (flow.app_known == Known::present) {
-    const bool tls = flow.app == AppProtocol::tls;
-    counter = allowed ? (tls ? Counter::verdicts_allow_tls : Counter::verdicts_allow_http)
-                      : (tls ? Counter::verdicts_deny_tls : Counter::verdicts_deny_http);
-  }
-  counters_.add(counter);
+  counters_.add(verdict_counter(flow));
   if (flow.fault != InspectFault::none) counters_.fault(flow.fault);
   emit(flow, facts, FlowEvent::Type::verdict, FlowEnd::closed);
 }

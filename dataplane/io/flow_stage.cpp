@@ -113,6 +113,9 @@ Outcome FlowStage::step(uint32_t index, const Arrival& arrival, Direction direct
   const bool outbound = direction == Direction::outbound;
   switch (arrival.packet.kind) {
     case PacketKind::tcp:
+      if (is_new && (arrival.packet.tcp_flags & kSyn) == 0) {
+        return tcp_take_up(flow, arrival, outbound, context_);
+      }
       if (is_new) return tcp_open(flow, arrival, context_);
       return outbound ? tcp_outbound(flow, arrival, context_)
                       : tcp_inbound(flow, arrival, context_);

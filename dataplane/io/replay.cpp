@@ -184,7 +184,8 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   Handoff handoff(1);
   const Clock clock;
   const std::atomic<bool> stop{false};
-  FlowStageOptions stage{.flow_capacity = kFlows, .core = cores[0], .log_every_flow = true};
+  FlowStageOptions stage{
+      .flow_capacity = kFlows, .core = cores[0], .take_up_midstream = true, .log_every_flow = true};
   stage.limits.verify_checksums = options.verify_checksums;
   stage.limits.fact_blocks = kFlows * 4;
   stage.limits.inspections = kFlows;

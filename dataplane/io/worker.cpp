@@ -100,7 +100,9 @@ void Worker::handle_burst() noexcept {
   if (burst_.count == 0) return;
   find_flows(burst_, flows_.table());
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    if (orientation_ == Orientation::by_initiator) orient(burst_, i, shared_.hash, flows_.table());
+    if (orientation_ == Orientation::by_initiator) {
+      orient(burst_, i, shared_.hash, flows_.table(), options_.take_up_midstream);
+    }
     flows_.handle(burst_, i);
   }
 }

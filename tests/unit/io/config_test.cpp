@@ -73,6 +73,11 @@ TEST_CASE("each key sets its own value and no other", "[config]") {
       {"inspection: {held_bytes_per_flow: 4096}", [](C& c) { c.held_bytes_per_flow = 4096; }},
       {"inspection: {held_packets_per_worker: 99}", [](C& c) { c.held_packets_per_worker = 99; }},
       {"inspection: {timeout_seconds: 3}", [](C& c) { c.inspection_timeout_seconds = 3; }},
+      {"inspection: {flows_per_worker: 99}", [](C& c) { c.inspected_flows_per_worker = 99; }},
+      {"inspection: {http2_connections_per_worker: 9}",
+       [](C& c) { c.http2_connections_per_worker = 9; }},
+      {"inspection: {quic_handshakes_per_worker: 8}",
+       [](C& c) { c.quic_handshakes_per_worker = 8; }},
       {"inbound_flows: pass", [](C& c) { c.pass_inbound_flows = true; }},
       {"inbound_flows: drop", [](C&) {}},
       {"paths: {control_socket: /s}", [](C& c) { c.control_socket = "/s"; }},
@@ -118,6 +123,9 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
       {"inspection", "held_bytes_per_flow", 2048, 65536},
       {"inspection", "held_packets_per_worker", 16, 1u << 22},
       {"inspection", "timeout_seconds", 1, 3600},
+      {"inspection", "flows_per_worker", 16, 1u << 24},
+      {"inspection", "http2_connections_per_worker", 1, 1u << 16},
+      {"inspection", "quic_handshakes_per_worker", 1, 1u << 20},
   }));
   CAPTURE(row.key);
   const auto with = [&](const std::string& value) {
