@@ -252,28 +252,29 @@ TEST_CASE("what cannot be read or written is named, with its cause", "[process]"
   struct Row {
     std::string what, said;
   };
-  const auto row = GENERATE(values<Row>({{"garbage", "in.pcap: it is no capture"},
-                                         {"empty file", "in.pcap: it is no capture"},
-                                         {"cut header", "in.pcap: it is cut short"},
-                                         {"not Ethernet", "in.pcap: its link type is 101"},
-                                         {"not Ethernet either", "in.pcap: its link type is 113"},
-                                         {"no capture", "in.pcap"},
-                                         {"out", "flows.ndjson"},
-                                         {"write", "out.pcap"},
-                                         {"policy", "policy.yaml:3"}}));
+  const auto row =
+      GENERATE(values<Row>({{"garbage", "in.pcap: it is no capture"},
+                            {"empty file", "in.pcap: it is no capture"},
+                            {"cut header", "in.pcap: it is cut short"},
+                            {"radio", "in.pcap: its link type is IEEE802_11_RADIOTAP (127)"},
+                            {"USB", "in.pcap: its link type is USB_LINUX (189)"},
+                            {"no capture", "in.pcap"},
+                            {"out", "flows.ndjson"},
+                            {"write", "out.pcap"},
+                            {"policy", "policy.yaml:3"}}));
   CAPTURE(row.what);
   if (row.what == "garbage") write_text(replay.pcap, std::string(500, 'x'));
   if (row.what == "empty file") write_text(replay.pcap, "");
   if (row.what == "cut header") write_text(replay.pcap, "\xd4\xc3\xb2\xa1\x02");
-  if (row.what == "not Ethernet") {
-    Bytes raw = pcap_bytes(three_connections().frames);
-    raw[20] = 101;  // LINKTYPE_RAW
-    write_bytes(replay.pcap, raw);
+  if (row.what == "radio") {
+    Bytes radio = pcap_bytes(three_connections().frames);
+    radio[20] = 127;
+    write_bytes(replay.pcap, radio);
   }
-  if (row.what == "not Ethernet either") {
-    Bytes cooked = pcapng_bytes(three_connections().frames);
-    cooked[28 + 8] = 113;  // LINKTYPE_LINUX_SLL
-    write_bytes(replay.pcap, cooked);
+  if (row.what == "USB") {
+    Bytes usb = pcapng_bytes(three_connections().frames);
+    usb[28 + 8] = 189;
+    write_bytes(replay.pcap, usb);
   }
   if (row.what == "no capture") std::filesystem::remove(replay.pcap);
   if (row.what == "out") replay.flows = replay.folder / "policy.yaml" / "flows.ndjson";
