@@ -51,6 +51,19 @@ void OffloadSurvey::see_transport(std::span<const uint8_t> frame, const Captured
   if (field == pseudo_header_sum(ip, l4.size()) || field == pseudo_header_sum(ip, 0)) ++unfinished_;
 }
 
+// "a wrong checksum in 3 of 3 packets", or "".
+std::string OffloadSurvey::nearly_all_wrong(const Sender& sender) {
+  if (is_nearly_all(sender.wrong, sender.checked)) {
+    return "a wrong checksum in " + std::to_string(sender.wrong) + " of " +
+           count_of_packets(sender.checked);
+  }
+  if (is_nearly_all(sender.ip_wrong, sender.ip_checked)) {
+    return "a wrong IP header checksum in " + std::to_string(sender.ip_wrong) + " of " +
+           count_of_packets(sender.ip_checked);
+  }
+  return "";
+}
+
 std::string OffloadSurvey::why() const {
   if (oversized_ > 0) {
     return count_of_packets(oversized_) +
@@ -61,15 +74,14 @@ std::string OffloadSurvey::why() const {
     return count_of_packets(unfinished_) +
            " with the sum of the pseudo-header alone: left to a NIC";
   }
+  Sender all;
   for (const auto& [address, sender] : senders_) {
-    const bool ip = !is_nearly_all(sender.wrong, sender.checked);
-    const uint64_t wrong = ip ? sender.ip_wrong : sender.wrong;
-    const uint64_t checked = ip ? sender.ip_checked : sender.checked;
-    if (!is_nearly_all(wrong, checked)) continue;
-    return std::to_string(wrong) + " of " + count_of_packets(checked) + " from " +
-           to_string(address) + " have a wrong " + (ip ? "IP header checksum" : "checksum");
+    if (std::string wrong = nearly_all_wrong(sender); !wrong.empty()) {
+      return wrong + " from " + to_string(address);
+    }
+    all += sender;
   }
-  return "";
+  return nearly_all_wrong(all);  // an edited capture, in which no sender says enough
 }
 
 }  // namespace sallyport

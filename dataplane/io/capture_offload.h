@@ -32,9 +32,18 @@ class OffloadSurvey {
     uint64_t wrong = 0;
     uint64_t ip_checked = 0;
     uint64_t ip_wrong = 0;
+
+    Sender& operator+=(const Sender& other) noexcept {
+      checked += other.checked;
+      wrong += other.wrong;
+      ip_checked += other.ip_checked;
+      ip_wrong += other.ip_wrong;
+      return *this;
+    }
   };
 
   void see_transport(std::span<const uint8_t> frame, const CapturedIp& ip, Sender& sender);
+  static std::string nearly_all_wrong(const Sender& sender);
 
   std::map<IpAddress, Sender> senders_;
   uint64_t oversized_ = 0;
