@@ -65,8 +65,10 @@ TEST_CASE("what must be changed is not fed as it is", "[capture]") {
   CHECK_FALSE(is_fit(prefix_of(PcapBuilder().packet(frame).packet(frame).file(), 100)));
   Bytes session = Bytes(12, 2) + from_hex("886411000001");
   put16(session, client().ip_packet().size() + 2);
-  CHECK_FALSE(
-      is_fit(PcapBuilder().packet(session + from_hex("0021") + client().ip_packet()).file()));
+  CHECK_FALSE(is_fit(PcapBuilder()
+                         .packet(session + from_hex("0021") + client().ip_packet())
+                         .packet(frame)
+                         .file()));
 }
 
 TEST_CASE("interfaces of several link types give one capture", "[capture]") {
@@ -142,6 +144,15 @@ TEST_CASE("an IP length left to the NIC is filled in", "[capture]") {
   Packet packet;
   REQUIRE(decode(got.list.frames.at(0), packet) == DecodeFault::none);
   CHECK(packet.payload_bytes == 5);
+}
+
+TEST_CASE("a snapped packet stays as long as it was on the wire", "[capture]") {
+  const Bytes snapped = prefix_of(client().bad_ip_checksum().frame(), 50);
+  const Normalised got =
+      normalised(PcapBuilder().packet(snapped, 1, 0, 59).file(), ChecksumMode::ignore);
+  CHECK(got.list.frames.at(0).size() == 50);
+  CHECK(got.list.frames.at(0) != snapped);
+  CHECK(got.list.wire.at(0) == 59);
 }
 
 TEST_CASE("a capture of which nothing can be replayed is refused by name", "[capture]") {

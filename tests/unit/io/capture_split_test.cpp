@@ -143,11 +143,20 @@ TEST_CASE("what is no stream's data is not cut up", "[capture]") {
 }
 
 TEST_CASE("every prefix of a segment is cut up into whole frames or not at all", "[capture]") {
-  const Bytes frame = v6().vlan(5).tcp_options(from_hex("01010101")).payload(numbered(300)).frame();
-  for (size_t size = 0; size < frame.size(); ++size) {
-    CAPTURE(size);
-    const Bytes prefix = prefix_of(frame, size);
+  const Bytes options = from_hex("01010101");
+  const size_t link_bytes = 14 + 4;
+  struct Row {
+    Bytes frame;
+    size_t ip_header_bytes;
+  };
+  const auto row = GENERATE_COPY(values<Row>(
+      {{v6().vlan(5).extension(60, Bytes(14, 0)).tcp_options(options).payload("x").frame(), 56},
+       {v4().vlan(5).options(options).tcp_options(options).payload("x").frame(), 24}}));
+  for (size_t size = 0; size < row.frame.size(); ++size) {
+    CAPTURE(size, row.ip_header_bytes);
+    const Bytes prefix = prefix_of(row.frame, size);
     const auto ip = find_ip(prefix);
+    REQUIRE(ip.has_value() == (size >= link_bytes + row.ip_header_bytes));
     if (!ip) continue;
     SegmentSplitter pieces(prefix, *ip);
     for (Bytes piece; pieces.next(piece);) decoded(piece);
