@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <map>
 
 #include "dataplane/io/config.h"
 #include "dataplane/io/gateway.h"
@@ -41,20 +42,21 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", SALLYPORT_VERSION);
 
   ReplayOptions options;
-  std::string checksums = "verify";
+  const std::map<std::string, ChecksumMode> modes{{"auto", ChecksumMode::automatic},
+                                                  {"verify", ChecksumMode::verify},
+                                                  {"ignore", ChecksumMode::ignore}};
   CLI::App* replay_command =
       app.add_subcommand("replay", "Run a capture (used by sallyport replay)");
   replay_command->add_option("--image-fd", options.image_fd)->required();
-  replay_command->add_option("--pcap", options.capture)->required();
+  replay_command->add_option("--pcap", options.captures)->required();
   replay_command->add_option("--out", options.flows);
   replay_command->add_option("--write-pcap", options.write_capture);
-  replay_command->add_option("--checksums", checksums)->check(CLI::IsMember({"verify", "ignore"}));
+  replay_command->add_option("--checksums", options.checksums)->transform(CLI::Transformer(modes));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kBadInput;
   }
-  options.verify_checksums = checksums == "verify";
   return replay_command->parsed() ? replay(options) : run_gateway(config);
 }
 

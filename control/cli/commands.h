@@ -23,7 +23,7 @@ struct CliOptions {
   std::filesystem::path output;
   std::filesystem::path control_socket = "/run/sallyport/control.sock";
   std::filesystem::path stats = "/run/sallyport/stats";
-  std::filesystem::path pcap;
+  std::vector<std::filesystem::path> captures;
   std::string flows = "-";
   std::string records;
   std::filesystem::path write_pcap;

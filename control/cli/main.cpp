@@ -127,12 +127,14 @@ void add_replay(CLI::App& app, CliOptions& options, Run& chosen) {
   replay.add_option("--policy", options.policy, "Policy files or folders")
       ->required()
       ->type_name("FILE...");
-  replay.add_option("--pcap", options.pcap, "The capture to read")->required();
+  replay.add_option("--pcap", options.captures, "Captures, or folders of them")
+      ->required()
+      ->type_name("FILE...");
   replay.add_option("--out", options.flows, "Where flow records go, one JSON a line")
       ->capture_default_str();
   replay.add_option("--write-pcap", options.write_pcap, "Write what would be forwarded");
-  replay.add_option("--checksums", options.checksums, "verify or ignore")
-      ->check(CLI::IsMember({"verify", "ignore"}));
+  replay.add_option("--checksums", options.checksums, "auto (the default), verify or ignore")
+      ->check(CLI::IsMember({"auto", "verify", "ignore"}));
 }
 
 int run(int argc, char** argv) {

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,26 +13,32 @@
 namespace sallyport {
 namespace {
 
-/// Why `path` cannot be read as a capture, or "".
-std::string input_problem(const std::filesystem::path& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) return "cannot read the capture " + path.string() + ": " + errno_text(errno);
-  struct stat info{};
-  if (::fstat(fd.get(), &info) == 0 && S_ISDIR(info.st_mode)) {
-    return "cannot read the capture " + path.string() + ": it is a folder";
-  }
-  return "";
+/// Why the only capture cannot be read, or "". One of many stops no other: of those the data plane
+/// reports.
+std::string input_problem(const std::vector<std::filesystem::path>& captures) {
+  if (captures.size() > 1 || ::access(captures.front().c_str(), R_OK) == 0) return "";
+  return "cannot read the capture " + captures.front().string() + ": " + errno_text(errno);
+}
+
+/// Whether `path` is the capture `input`, or one in the folder `input`.
+bool is_read_from(const std::filesystem::path& path, const std::filesystem::path& input) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(path, input, ignored)) return true;
+  if (!std::filesystem::is_directory(input, ignored)) return false;
+  const std::string extension = path.extension();
+  const bool is_capture = extension == ".pcap" || extension == ".pcapng" || extension == ".cap";
+  return is_capture && std::filesystem::equivalent(path, input / path.filename(), ignored);
 }
 
 /// Why `path` cannot be written, or would destroy the capture that is read; otherwise "".
 std::string output_problem(const char* option, const std::filesystem::path& path,
-                           const std::filesystem::path& input) {
+                           const std::vector<std::filesystem::path>& inputs) {
   const std::string start = std::string("cannot write ") + option + " " + path.string() + ": ";
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) return start + "it is a folder";
   if (std::filesystem::exists(path, ignored)) {
-    if (std::filesystem::equivalent(path, input, ignored)) {
-      return start + "it is the capture that is read";
+    for (const auto& input : inputs) {
+      if (is_read_from(path, input)) return start + "it is the capture that is read";
     }
     return ::access(path.c_str(), W_OK) == 0 ? "" : start + errno_text(errno);
   }
@@ -43,20 +48,22 @@ std::string output_problem(const char* option, const std::filesystem::path& path
 }
 
 std::string find_problem(const CliOptions& options) {
-  std::string problem = input_problem(options.pcap);
+  std::string problem = input_problem(options.captures);
   if (problem.empty() && options.flows != "-") {
-    problem = output_problem("--out", options.flows, options.pcap);
+    problem = output_problem("--out", options.flows, options.captures);
   }
   if (problem.empty() && !options.write_pcap.empty()) {
-    problem = output_problem("--write-pcap", options.write_pcap, options.pcap);
+    problem = output_problem("--write-pcap", options.write_pcap, options.captures);
   }
   return problem;
 }
 
 std::vector<std::string> replay_arguments(const CliOptions& options, int image_fd) {
-  std::vector<std::string> arguments{
-      "sallyport-dataplane", "replay", "--image-fd", std::to_string(image_fd), "--pcap",
-      options.pcap.string(), "--out",  options.flows};
+  std::vector<std::string> arguments{"sallyport-dataplane",    "replay", "--image-fd",
+                                     std::to_string(image_fd), "--out",  options.flows};
+  for (const auto& capture : options.captures) {
+    arguments.insert(arguments.end(), {"--pcap", capture.string()});
+  }
   if (!options.write_pcap.empty()) {
     arguments.insert(arguments.end(), {"--write-pcap", options.write_pcap.string()});
   }

@@ -1,6 +1,7 @@
 #include "dataplane/io/replay.h"
 
 #include <fcntl.h>
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
@@ -14,10 +15,13 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "dataplane/io/capture_file.h"
+#include "dataplane/io/capture_split.h"
 #include "dataplane/io/eal.h"
 #include "dataplane/io/policy_names.h"
 #include "dataplane/io/port.h"
@@ -30,8 +34,12 @@ namespace {
 
 constexpr uint32_t kPackets = 16384;
 constexpr uint16_t kMtuBytes = 9216;
-constexpr uint32_t kFlows = 262144;
+constexpr uint32_t kFewestFlows = 64;
+/// Half a KiB of names and the like for each.
+constexpr uint32_t kFactBlocksPerFlow = 8;
+constexpr uint32_t kMostFlows = 262144;
 constexpr uint32_t kMemoryMb = 512;
+static_assert(kMtuBytes >= kMostFrameBytes, "what is fed must fit one buffer");
 
 /// Writes a line for each flow that ends, on the spot.
 class LineSink final : public FlowEventSink {
@@ -136,7 +144,7 @@ void run_capture(Worker& worker, uint16_t port) {
 }
 
 // What became of the packets, for the person who waits: flows alone do not show what was dropped.
-void say_what_happened(const StatsSegment& stats) {
+void say_what_happened(const StatsSegment& stats, size_t captures) {
   uint64_t packets = 0;
   uint64_t checksums = 0;
   std::string drops;
@@ -148,7 +156,9 @@ void say_what_happened(const StatsSegment& stats) {
     drops +=
         (drops.empty() ? ", dropped: " : ", ") + std::string(reason) + " " + std::to_string(value);
   });
-  std::fprintf(stderr, "%llu packets%s\n", static_cast<unsigned long long>(packets), drops.c_str());
+  const std::string of = captures > 1 ? " of " + std::to_string(captures) + " captures" : "";
+  std::fprintf(stderr, "%llu packets%s%s\n", static_cast<unsigned long long>(packets), of.c_str(),
+               drops.c_str());
   if (checksums > 0) {
     std::fprintf(
         stderr,
@@ -158,50 +168,150 @@ void say_what_happened(const StatsSegment& stats) {
   }
 }
 
-int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const std::string& device,
-        FILE* out) {
-  const auto eal = Eal::start({.devices = {device},
-                               .main_core = any_core(),
-                               .hugepages = Hugepages::never,
-                               .total_mb = kMemoryMb});
-  if (!eal) return failed(eal.error());
-  const std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool(
-      make_packet_pool(kPackets, kMtuBytes), rte_mempool_free);
-  if (!pool) return failed(std::string("packet buffers: ") + rte_strerror(rte_errno));
-  const bool transmit = !options.write_capture.empty();
-  const auto port =
-      Port::start(device_name(device), {.mtu_bytes = kMtuBytes, .transmit = transmit}, pool.get());
-  if (!port) return failed(port.error());
+/// A net_pcap device of DPDK's, in the process as long as the object.
+class PcapDevice {
+ public:
+  static constexpr const char* kBus = "vdev";
+  static constexpr const char* kName = "net_pcap0";
 
-  PolicySlot policies(1);
-  PolicyNames names;
-  names.add(1, *table);
-  policies.publish(std::move(table), std::chrono::milliseconds(0));
-  LineSink sink(out, std::filesystem::path(options.capture).filename(), names);
-  const std::array<unsigned, 1> cores{any_core()};
-  const auto stats = StatsSegment::create("", cores);
-  if (!stats) return failed(stats.error());
+  /// @return the device, or DPDK's error number.
+  static std::expected<PcapDevice, int> plug(const std::string& arguments) {
+    if (const int error = rte_eal_hotplug_add(kBus, kName, arguments.c_str()); error != 0) {
+      return std::unexpected(-error);
+    }
+    return PcapDevice();
+  }
+  ~PcapDevice() {
+    if (live_) rte_eal_hotplug_remove(kBus, kName);
+  }
+  PcapDevice(PcapDevice&& other) noexcept : live_(std::exchange(other.live_, false)) {}
+  PcapDevice& operator=(PcapDevice&&) = delete;
+
+ private:
+  PcapDevice() = default;
+  bool live_ = true;
+};
+
+/// One process's replays: what captures share, and one worker for each of them.
+class Replayer {
+ public:
+  /// @return nothing, or what is wrong.
+  std::optional<std::string> start(std::unique_ptr<PolicyTable> table, FILE* out);
+
+  /// Runs one capture through a worker of its own.
+  /// @param written  Where to write what is sent on; -1: nowhere.
+  /// @return         nothing, or what is wrong with it.
+  std::optional<std::string> run(const ReadyCapture& capture, const std::string& name, int written);
+
+  const StatsSegment& stats() const noexcept { return *stats_; }
+
+ private:
+  void run_worker(const ReadyCapture& capture, const Port& port, bool transmit, LineSink& sink);
+
+  unsigned core_ = any_core();
+  FILE* out_ = nullptr;
+  std::optional<Eal> eal_;
+  std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool_{nullptr, rte_mempool_free};
+  PolicySlot policies_{1};
+  PolicyNames names_;
+  std::unique_ptr<StatsSegment> stats_;
+};
+
+std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, FILE* out) {
+  auto eal = Eal::start(
+      {.devices = {}, .main_core = core_, .hugepages = Hugepages::never, .total_mb = kMemoryMb});
+  if (!eal) return eal.error();
+  eal_.emplace(std::move(*eal));
+  pool_.reset(make_packet_pool(kPackets, kMtuBytes));
+  if (!pool_) return std::string("packet buffers: ") + rte_strerror(rte_errno);
+  const std::array<unsigned, 1> cores{core_};
+  auto stats = StatsSegment::create("", cores);
+  if (!stats) return stats.error();
+  stats_ = std::move(*stats);
+  names_.add(1, *table);
+  policies_.publish(std::move(table), std::chrono::milliseconds(0));
+  out_ = out;
+  return std::nullopt;
+}
+
+std::optional<std::string> Replayer::run(const ReadyCapture& capture, const std::string& name,
+                                         int written) {
+  const bool transmit = written >= 0;
+  std::string arguments = "rx_pcap=" + by_descriptor(capture.fd());
+  if (transmit) arguments += ",tx_pcap=" + by_descriptor(written);
+  const auto device = PcapDevice::plug(arguments);
+  if (!device) return std::string("DPDK cannot read it: ") + std::strerror(device.error());
+  const auto port =
+      Port::start(PcapDevice::kName, {.mtu_bytes = kMtuBytes, .transmit = transmit}, pool_.get());
+  if (!port) return port.error();
+  LineSink sink(out_, std::filesystem::path(name).filename(), names_);
+  run_worker(capture, *port, transmit, sink);
+  if (!sink.finish()) return "cannot write its flow records";
+  // net_pcap says "no more" both at the end of the file and when it has no buffer to fill.
+  if (port->missed().no_buffer > 0) return "out of packet buffers: the capture was cut short";
+  return std::nullopt;
+}
+
+// A capture opens no more flows than it has frames: a small one gets a small table, which is ready
+// at once.
+void Replayer::run_worker(const ReadyCapture& capture, const Port& port, bool transmit,
+                          LineSink& sink) {
+  const auto flows = static_cast<uint32_t>(
+      std::clamp<uint64_t>(capture.survey().frames, kFewestFlows, kMostFlows));
+  FlowStageOptions stage{
+      .flow_capacity = flows, .core = core_, .take_up_midstream = true, .log_every_flow = true};
+  stage.limits.verify_checksums = !capture.survey().ignore_checksums;
+  stage.limits.fact_blocks = flows * kFactBlocksPerFlow;
+  stage.limits.inspections = flows;
   Handoff handoff(1);
   const Clock clock;
   const std::atomic<bool> stop{false};
-  FlowStageOptions stage{
-      .flow_capacity = kFlows, .core = cores[0], .take_up_midstream = true, .log_every_flow = true};
-  stage.limits.verify_checksums = options.verify_checksums;
-  stage.limits.fact_blocks = kFlows * 4;
-  stage.limits.inspections = kFlows;
-  Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
-                Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
-                (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});
+  Worker worker(stage, {.inside = port.id(), .outside = port.id(), .can_transmit = transmit},
+                Orientation::by_initiator, pool_.get(), sink, stats_->core(0), stats_->counters(0),
+                {policies_, clock, handoff, FlowHash(0), stop});
   worker.join();
-  run_capture(worker, port->id());
+  run_capture(worker, port.id());
   worker.end_all_flows();
   worker.leave();
-  if (!sink.finish()) return failed("cannot write " + options.flows);
-  // net_pcap says "no more" both at the end of the file and when it has no buffer to fill.
-  if (port->missed().no_buffer > 0)
-    return failed("out of packet buffers: the capture was cut short");
-  say_what_happened(**stats);
-  return 0;
+}
+
+int open_written(const std::string& path) {
+  return open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+}
+
+// One capture from its path to its flow records.
+std::optional<std::string> replay_one(Replayer& replayer, const std::string& path,
+                                      const ReplayOptions& options) {
+  const auto capture = ReadyCapture::open(path, options.checksums);
+  if (!capture) return capture.error();
+  for (const std::string& note : capture->survey().notes) {
+    std::fprintf(stderr, "%s: %s\n", path.c_str(), note.c_str());
+  }
+  int written = -1;
+  if (!options.write_capture.empty()) {
+    written = open_written(options.write_capture);
+    if (written < 0) return "cannot write " + options.write_capture + ": " + std::strerror(errno);
+  }
+  auto wrong = replayer.run(*capture, path, written);
+  if (written >= 0) close(written);
+  if (!wrong && is_damaged(capture->survey().fault)) wrong = to_string(capture->survey().fault);
+  return wrong;
+}
+
+int replay_all(const std::vector<std::string>& captures, const ReplayOptions& options,
+               std::unique_ptr<PolicyTable> table, FILE* out) {
+  Replayer replayer;
+  if (const auto wrong = replayer.start(std::move(table), out)) return failed(*wrong);
+  size_t good = 0;
+  for (const std::string& path : captures) {
+    if (const auto wrong = replay_one(replayer, path, options)) {
+      failed(path + ": " + *wrong);
+    } else {
+      ++good;
+    }
+  }
+  if (good > 0) say_what_happened(replayer.stats(), captures.size());
+  return good == captures.size() ? 0 : 2;
 }
 
 }  // namespace
@@ -211,22 +321,17 @@ int replay(const ReplayOptions& options) {
   if (!image) return failed("policy image: " + std::string(explain(image.error())));
   auto table = PolicyTable::load(*image, 1);
   if (!table) return failed("policy image: " + std::string(explain(table.error())));
+  const auto captures = list_captures(options.captures);
+  if (!captures) return failed(captures.error());
+  if (captures->size() > 1 && !options.write_capture.empty()) {
+    return failed("--write-pcap takes what one capture sends on, not " +
+                  std::to_string(captures->size()));
+  }
 
-  const int in = open(options.capture.c_str(), O_RDONLY);
-  if (in < 0) return failed(options.capture + ": " + std::strerror(errno));
-  if (const std::string wrong = check_capture(in); !wrong.empty()) {
-    return failed(options.capture + ": " + wrong);
-  }
-  std::string device = "net_pcap0,rx_pcap=" + by_descriptor(in);
-  if (!options.write_capture.empty()) {
-    const int written = open(options.write_capture.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644);
-    if (written < 0) return failed(options.write_capture + ": " + std::strerror(errno));
-    device += ",tx_pcap=" + by_descriptor(written);
-  }
   const bool to_file = options.flows != "-";
   FILE* out = to_file ? std::fopen(options.flows.c_str(), "w") : stdout;
   if (out == nullptr) return failed(options.flows + ": " + std::strerror(errno));
-  const int status = run(options, std::move(*table), device, out);
+  const int status = replay_all(*captures, options, std::move(*table), out);
   if (to_file && std::fclose(out) != 0) return failed("cannot write " + options.flows);
   return status;
 }

@@ -1,18 +1,22 @@
 #pragma once
 
 #include <string>
+#include <vector>
+
+#include "dataplane/io/capture_normaliser.h"
 
 namespace sallyport {
 
 struct ReplayOptions {
-  int image_fd = -1;          ///< A sealed memfd with the compiled policy.
-  std::string capture;        ///< pcap or pcapng, Ethernet.
-  std::string flows = "-";    ///< NDJSON, one line a flow; "-" is standard output.
-  std::string write_capture;  ///< Packets sent on; empty: none is written.
-  bool verify_checksums = true;
+  int image_fd = -1;                  ///< A sealed memfd with the compiled policy.
+  std::vector<std::string> captures;  ///< Files, and folders of them.
+  std::string flows = "-";            ///< NDJSON, one line a flow; "-" is standard output.
+  std::string write_capture;          ///< Packets sent on, of one capture; empty: none is written.
+  ChecksumMode checksums = ChecksumMode::automatic;
 };
 
-/// Runs a capture through one real worker, with the capture's own clock. No root, no hugepages.
+/// Runs each capture through a real worker of its own, with the capture's own clock. No root, no
+/// hugepages. What is wrong with one capture is said on standard error and stops no other.
 /// @return the process's exit status: 0 good, 2 when something could not be read or written.
 int replay(const ReplayOptions& options);
 

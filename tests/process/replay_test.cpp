@@ -2,114 +2,11 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <span>
-#include <sstream>
 
-#include "control/common/json_text.h"
-#include "tests/support/client_hello_builder.h"
-#include "tests/support/packet_builder.h"
-#include "tests/support/pcap.h"
-#include "tests/unit/control/support.h"
+#include "tests/process/replay_helper.h"
 
 using namespace sallyport;
 using namespace sallyport::test;
-
-namespace {
-
-constexpr uint64_t kStartUs = 1'700'000'000'000'000;
-
-/// Frames of a capture, a millisecond apart.
-struct Capture {
-  std::vector<Captured> frames;
-  uint64_t at_us = kStartUs;
-
-  void add(const Bytes& frame) { frames.push_back({.unix_us = at_us += 1000, .frame = frame}); }
-
-  /// A connection from 198.18.0.2 in which the client says `stream` and the server answers.
-  void connection(uint16_t client_port, const Bytes& stream, uint16_t server_port = 443) {
-    const auto out = [&] {
-      return tcp("198.18.0.2", client_port, "198.19.0.2", server_port).seq(1001).ack(5001);
-    };
-    const auto in = [&] {
-      return tcp("198.19.0.2", server_port, "198.18.0.2", client_port)
-          .macs(kOutsideMac, kInsideMac)
-          .seq(5001)
-          .ack(1001);
-    };
-    add(out().seq(1000).flags(kSyn).frame());
-    add(in().seq(5000).flags(kSyn | kAck).frame());
-    add(out().frame());
-    add(out().payload(stream).frame());
-    const auto end = 1001 + static_cast<uint32_t>(stream.size());
-    add(in().ack(end).payload("answer").frame());
-    add(out().seq(end).flags(kFin | kAck).frame());
-    add(in().seq(5007).ack(end + 1).flags(kFin | kAck).frame());
-  }
-};
-
-const Bytes kGood = hello().sni("good.test").record();
-const Bytes kOther = hello().sni("other.test").record();
-const Bytes kRequest = bytes_of("GET / HTTP/1.1\r\nHost: good.test\r\n\r\n");
-
-constexpr std::string_view kPolicy = R"(apiVersion: sallyport/v1
-kind: EgressPolicy
-metadata: {name: p}
-spec:
-  egress:
-    - {name: good, action: Allow, to: {domainNames: [good.test]}, protocols: [{tls: {}}, {http: {}}]}
-)";
-
-struct Replay {
-  TempDir folder;
-  std::filesystem::path pcap = folder / "in.pcap";
-  std::filesystem::path flows = folder / "flows.ndjson";
-  std::filesystem::path written = folder / "out.pcap";
-  std::vector<std::string> extra;
-
-  Replay() { write_text(folder / "policy.yaml", kPolicy); }
-  Finished run_it() const {
-    std::vector<std::string> arguments{program("sallyport"),
-                                       "replay",
-                                       "--policy",
-                                       folder / "policy.yaml",
-                                       "--pcap",
-                                       pcap,
-                                       "--out",
-                                       flows,
-                                       "--write-pcap",
-                                       written};
-    arguments.insert(arguments.end(), extra.begin(), extra.end());
-    return run(arguments);
-  }
-  std::vector<Json> rows() const {
-    std::vector<Json> out;
-    std::istringstream lines(read_text(flows));
-    for (std::string line; std::getline(lines, line);) out.push_back(Json::parse(line));
-    return out;
-  }
-  // The row of the flow from this client port.
-  Json row(uint16_t client_port) const {
-    for (const Json& one : rows()) {
-      if (one["src_port"] == client_port) return one;
-    }
-    FAIL("no row for port " << client_port);
-    return {};
-  }
-};
-
-bool contains(const std::vector<Bytes>& frames, const Bytes& wanted) {
-  return std::ranges::any_of(
-      frames, [&](const Bytes& frame) { return !std::ranges::search(frame, wanted).empty(); });
-}
-
-Capture three_connections() {
-  Capture capture;
-  capture.connection(40001, kGood);
-  capture.connection(40002, kOther);
-  capture.connection(40003, kRequest, 80);
-  return capture;
-}
-
-}  // namespace
 
 TEST_CASE("a capture gives a row a flow, and what would have left", "[process]") {
   Replay replay;
@@ -252,28 +149,29 @@ TEST_CASE("what cannot be read or written is named, with its cause", "[process]"
   struct Row {
     std::string what, said;
   };
-  const auto row = GENERATE(values<Row>({{"garbage", "in.pcap: it is no capture"},
-                                         {"empty file", "in.pcap: it is no capture"},
-                                         {"cut header", "in.pcap: it is cut short"},
-                                         {"not Ethernet", "in.pcap: its link type is 101"},
-                                         {"not Ethernet either", "in.pcap: its link type is 113"},
-                                         {"no capture", "in.pcap"},
-                                         {"out", "flows.ndjson"},
-                                         {"write", "out.pcap"},
-                                         {"policy", "policy.yaml:3"}}));
+  const auto row =
+      GENERATE(values<Row>({{"garbage", "in.pcap: it is no capture"},
+                            {"empty file", "in.pcap: it is no capture"},
+                            {"cut header", "in.pcap: it is cut short"},
+                            {"radio", "in.pcap: its link type is IEEE802_11_RADIOTAP (127)"},
+                            {"USB", "in.pcap: its link type is USB_LINUX (189)"},
+                            {"no capture", "in.pcap"},
+                            {"out", "flows.ndjson"},
+                            {"write", "out.pcap"},
+                            {"policy", "policy.yaml:3"}}));
   CAPTURE(row.what);
   if (row.what == "garbage") write_text(replay.pcap, std::string(500, 'x'));
   if (row.what == "empty file") write_text(replay.pcap, "");
   if (row.what == "cut header") write_text(replay.pcap, "\xd4\xc3\xb2\xa1\x02");
-  if (row.what == "not Ethernet") {
-    Bytes raw = pcap_bytes(three_connections().frames);
-    raw[20] = 101;  // LINKTYPE_RAW
-    write_bytes(replay.pcap, raw);
+  if (row.what == "radio") {
+    Bytes radio = pcap_bytes(three_connections().frames);
+    radio[20] = 127;
+    write_bytes(replay.pcap, radio);
   }
-  if (row.what == "not Ethernet either") {
-    Bytes cooked = pcapng_bytes(three_connections().frames);
-    cooked[28 + 8] = 113;  // LINKTYPE_LINUX_SLL
-    write_bytes(replay.pcap, cooked);
+  if (row.what == "USB") {
+    Bytes usb = pcapng_bytes(three_connections().frames);
+    usb[28 + 8] = 189;
+    write_bytes(replay.pcap, usb);
   }
   if (row.what == "no capture") std::filesystem::remove(replay.pcap);
   if (row.what == "out") replay.flows = replay.folder / "policy.yaml" / "flows.ndjson";

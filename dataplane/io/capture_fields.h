@@ -1,0 +1,54 @@
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace sallyport {
+
+/// Reads numbers in the byte order of whoever wrote a capture, and cannot read past the end.
+///
+/// Like ByteReader: the first read that does not fit fails the reader, which gives zeros and empty
+/// views from then on; read straight down and ask ok() once.
+class CaptureFields {
+ public:
+  /// @param swapped  The writer's byte order is not this machine's.
+  CaptureFields(std::span<const uint8_t> bytes, bool swapped) noexcept
+      : rest_(bytes), swapped_(swapped) {}
+
+  bool ok() const noexcept { return ok_; }
+  std::span<const uint8_t> rest() const noexcept { return rest_; }
+
+  std::span<const uint8_t> bytes(size_t count) noexcept {
+    if (count > rest_.size()) {
+      ok_ = false;
+      rest_ = {};
+      return {};
+    }
+    const auto taken = rest_.first(count);
+    rest_ = rest_.subspan(count);
+    return taken;
+  }
+
+  uint16_t u16() noexcept { return number<uint16_t>(); }
+  uint32_t u32() noexcept { return number<uint32_t>(); }
+  uint64_t u64() noexcept { return number<uint64_t>(); }
+
+ private:
+  template <std::unsigned_integral T>
+  T number() noexcept {
+    const auto taken = bytes(sizeof(T));
+    T value = 0;
+    if (taken.size() == sizeof(T)) std::memcpy(&value, taken.data(), sizeof(T));
+    return swapped_ ? std::byteswap(value) : value;
+  }
+
+  std::span<const uint8_t> rest_;
+  bool swapped_;
+  bool ok_ = true;
+};
+
+}  // namespace sallyport
