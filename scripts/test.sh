@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 usage() {
   cat <<'END'
 usage: [sudo] scripts/test.sh [--sanitize] [--tsan] [SUITE…]
-  SUITE        lint, unit, pipeline, fuzz, lab (default: all, in this order)
+  SUITE        lint, unit, pipeline, fuzz, corpus, lab (default: all, in this order)
   --sanitize   then unit, pipeline and fuzz again in build-asan, under ASan and UBSan
   --tsan       then unit and pipeline again in build-tsan, under ThreadSanitizer
 Each skipped test says why. Exit status: 0 all passed, 1 something failed, 2 cannot run at all.
@@ -108,17 +108,17 @@ for argument; do
   case $argument in
     --sanitize) sanitize=yes ;;
     --tsan) tsan=yes ;;
-    lint | unit | pipeline | fuzz | lab) suites+=("$argument") ;;
+    lint | unit | pipeline | fuzz | corpus | lab) suites+=("$argument") ;;
     -h | --help) trap - EXIT; usage; exit ;;
     *) trap - EXIT; usage >&2; exit 2 ;;
   esac
 done
-((${#suites[@]})) || suites=(lint unit pipeline fuzz lab)
+((${#suites[@]})) || suites=(lint unit pipeline fuzz corpus lab)
 
 "$root/scripts/lib/install.sh"
 if build_or_fail; then
   if wanted lint; then run_lint; fi
-  for suite in unit pipeline fuzz lab; do
+  for suite in unit pipeline fuzz corpus lab; do
     if wanted "$suite"; then run_suite "$suite"; fi
   done
 fi

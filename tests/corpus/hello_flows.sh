@@ -1,9 +1,9 @@
 #!/bin/sh
 # hello_flows.sh PROGRAM: scores the TLS and QUIC parsers against ../shared/corpus.
 set -eu
-corpus=$(realpath -m "$SALLYPORT_SOURCE/../shared/corpus")
+corpus=$(realpath -m "${SALLYPORT_CORPUS:-$SALLYPORT_SOURCE/../shared/corpus}")
 if [ ! -f "$corpus/score.py" ]; then
-  echo "skipped: there is no $corpus" >&2
+  echo "skipped: no captures with expected results in $corpus (\$SALLYPORT_CORPUS)"
   exit 77
 fi
 results=$(mktemp -d)

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""replay.py SALLYPORT SOURCE_ROOT: `sallyport replay` over real captures, scored against what is known of them.
+
+The captures are in ../shared/corpus beside the checkout, or where $SALLYPORT_CORPUS says; without them the test is
+skipped. A figure under its floor below fails the test. Raise a floor when the figure has risen for good."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77
+
+# Everything that says a name is let pass, so every flow is looked into; replay logs each.
+POLICY = """apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata: {name: corpus}
+spec:
+  egress:
+    - {name: names, action: Allow, to: {domainRegexes: ["."]}, protocols: [{tls: {}}, {quic: {}}, {http: {}}, {dns: {}}]}
+"""
+
+# Percent. What is said must be right: precision of these fields, for each protocol.
+PRECISION = {"app": 99.0, "host": 99.0}
+# What should be said: "PROTOCOL.FIELD" to a floor of recall, for each set of captures.
+RECALL = {"captures": {}, "derived": {}}
+
+
+def replay(sallyport, captures, folder):
+    """Replays a folder of captures; @return its flow records' folder."""
+    results = folder / "results"
+    results.mkdir(parents=True)
+    policy = folder / "policy.yaml"
+    policy.write_text(POLICY)
+    done = subprocess.run([sallyport, "replay", "--policy", policy, "--pcap", captures, "--out", results / "flows.ndjson"],
+                          stderr=subprocess.PIPE, text=True, errors="replace")
+    lines = done.stderr.splitlines()
+    print("\n".join(line for line in lines if "checksums are ignored" not in line), flush=True)
+    # 2: some could not be read, which the lines above name. Their flows then count as missed.
+    if done.returncode not in (0, 2):
+        sys.exit(f"sallyport replay ended with {done.returncode}")
+    return results
+
+
+def percent(part, whole):
+    return 100.0 * part / whole if whole else 100.0
+
+
+def faults(name, figures):
+    """The figures under their floors, a line each."""
+    for key, count in sorted(figures.items()):
+        field = key.split(".")[1]
+        said = count["tp"] + count["fp"] + count["wrong"]
+        precision = percent(count["tp"], said)
+        if precision < PRECISION.get(field, 0):
+            yield f"{name}: precision of {key} is {precision:.1f} %, under {PRECISION[field]} %"
+    for key, floor in RECALL[name].items():
+        count = figures.get(key, {"tp": 0, "fn": 1, "wrong": 0})
+        recall = percent(count["tp"], count["tp"] + count["fn"] + count["wrong"])
+        if recall < floor:
+            yield f"{name}: recall of {key} is {recall:.1f} %, under {floor} %"
+
+
+def score(corpus, oracle, results, folder):
+    out = folder / "score.json"
+    subprocess.run([sys.executable, corpus / "score.py", oracle, results, "--native", "--min-conf", "high", "--show", "3",
+                    "--json", out], check=True)
+    sys.stdout.flush()
+    return json.loads(out.read_text())["fields"]
+
+
+def main():
+    sallyport, source = sys.argv[1:]
+    beside = pathlib.Path(source).resolve().parent / "shared" / "corpus"
+    corpus = pathlib.Path(os.environ.get("SALLYPORT_CORPUS") or beside)
+    if not (corpus / "score.py").is_file():
+        print(f"skipped: no captures with expected results in {corpus} ($SALLYPORT_CORPUS)")
+        return SKIPPED
+    wrong = []
+    with tempfile.TemporaryDirectory() as made:
+        for name, base in (("captures", corpus), ("derived", corpus / "derived")):
+            folder = pathlib.Path(made) / name
+            print(f"== {base / 'captures'}", flush=True)
+            results = replay(sallyport, base / "captures", folder)
+            wrong += faults(name, score(corpus, base / "oracle", results, folder))
+    for line in wrong:
+        print("FAILED: " + line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
