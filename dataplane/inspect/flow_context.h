@@ -35,6 +35,9 @@ struct FlowLimits {
   uint32_t inspection_timeout_ms = 10'000;
   uint32_t guard_timeout_ms = 30'000;  ///< Then inspected bytes are let go, and may not come again.
   bool verify_checksums = true;  ///< Of client data about to be inspected. Off only in replay.
+  /// Take up TCP flows whose start was not seen, and read clients whose server is not seen to
+  /// answer. Only in replay: captures are often cut, or of one side.
+  bool incomplete = false;
 };
 
 /// Who is told of each decision, when it is made: for counters and records.

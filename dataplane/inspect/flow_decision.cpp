@@ -107,6 +107,15 @@ void forget_unread_headers(AppFacts& facts, const PolicyTable& table) noexcept {
   if (!all) facts.headers_known = Known::unknown;
 }
 
+void add_fingerprint(AppFacts& facts, Ja4& space, FlowContext& context) noexcept {
+  if (facts.hello == nullptr || facts.ja4_known == Known::present) return;
+  const bool quic = facts.app == AppProtocol::quic;
+  space = make_ja4(*facts.hello, quic ? HelloTransport::quic : HelloTransport::tcp,
+                   context.fingerprints);
+  facts.ja4_known = Known::present;
+  facts.ja4 = space.view();
+}
+
 // @return false when there is no room. Facts too long to keep are not kept: after a push the flow
 // is decided without them.
 bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
@@ -120,8 +129,9 @@ bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
 
 }  // namespace
 
-void deny_flow(Flow& flow, FlowReason reason, const AppFacts& facts,
-               FlowContext& context) noexcept {
+void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept {
+  Ja4 ja4;
+  add_fingerprint(facts, ja4, context);
   set_denied(flow, reason, context.generation);
   context.observer.decided(flow, facts);
 }
@@ -134,13 +144,7 @@ void decide_start(Flow& flow, FlowContext& context) noexcept {
 
 void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
   Ja4 ja4;
-  if (facts.hello != nullptr) {
-    const auto transport =
-        facts.app == AppProtocol::quic ? HelloTransport::quic : HelloTransport::tcp;
-    ja4 = make_ja4(*facts.hello, transport, context.fingerprints);
-    facts.ja4_known = Known::present;
-    facts.ja4 = ja4.view();
-  }
+  add_fingerprint(facts, ja4, context);
   flow.app_known = facts.app_known;
   flow.app = facts.app;
   flow.http2 = facts.http2;

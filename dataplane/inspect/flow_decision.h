@@ -20,7 +20,7 @@ void decide_again(Flow& flow, bool final, FlowContext& context) noexcept;
 
 /// Denies for a reason of the gateway's own, and tells the observer.
 /// @param facts  What is known, for the record.
-void deny_flow(Flow& flow, FlowReason reason, const AppFacts& facts, FlowContext& context) noexcept;
+void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept;
 
 /// What is kept of a flow. Borrows context.fact_space.
 AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept;

@@ -44,7 +44,9 @@ struct Window {
     return Look::again;
   }
   Look malformed(InspectFault fault, const AppFacts& facts) const noexcept {
-    if (starts_midway()) return look_again_later();
+    const bool no_hello =
+        fault == InspectFault::tls_bad_record || fault == InspectFault::tls_not_client_hello;
+    if (no_hello && starts_midway()) return look_again_later();
     flow.fault = fault;
     flow.app_known = facts.app_known;
     flow.app = facts.app;
@@ -98,10 +100,10 @@ Look look_for_tls(const Window& window) noexcept {
     case Identified::Status::need_more:
       return window.need(found.need_bytes);
     case Identified::Status::fault: {
-      AppFacts facts = only_app(AppProtocol::tls);
-      if (found.fault == InspectFault::tls_bad_server_name)
-        facts.host_text = found.hello.server_name;
-      return window.malformed(found.fault, facts);
+      const bool read = found.fault == InspectFault::tls_bad_server_name;
+      return window.malformed(found.fault, read ? facts_of_hello(AppProtocol::tls, found.hello, {},
+                                                                 window.context.alpns)
+                                                : only_app(AppProtocol::tls));
     }
     case Identified::Status::done:
       break;
@@ -126,6 +128,9 @@ Look identify_stream(const Window& window) noexcept {
         return window.deny(FlowReason::inspection_limit, only_app(AppProtocol::http));
       }
       window.watch.stage = StreamStage::http2;
+      window.flow.app_known = Known::present;
+      window.flow.app = AppProtocol::http;
+      window.flow.http2 = true;
       return Look::again;
     case Http2Preface::no:
       break;

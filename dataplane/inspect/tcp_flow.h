@@ -17,8 +17,8 @@ namespace sallyport {
 /// The first SYN. `flow` holds its key and start; its state is set here.
 Outcome tcp_open(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
-/// A flow whose SYN was not seen, by any of its packets. For replay: what came before is unknown, so
-/// it is no ground for letting anything pass.
+/// A flow whose SYN was not seen, by any of its packets. For replay: what came before is unknown,
+/// so it is no ground for letting anything pass.
 Outcome tcp_take_up(Flow& flow, const Arrival& arrival, bool outbound,
                     FlowContext& context) noexcept;
 

@@ -23,12 +23,12 @@ uint32_t read_end(const StreamWatch& watch) noexcept {
 bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context,
             DropReason& why) noexcept {
   const Packet& packet = arrival.packet;
-  const bool midstream = (flow.progress & kMidstream) != 0;
+  const bool incomplete = context.limits.incomplete;
   if ((packet.tcp_flags & kAck) == 0) {
     why = DropReason::no_ack_flag;
-  } else if ((flow.progress & kServerAnswered) == 0) {
+  } else if (!incomplete && (flow.progress & kServerAnswered) == 0) {
     why = DropReason::before_handshake;
-  } else if (!midstream && sequence_distance(flow.server_next, packet.tcp_acknowledgement) > 0) {
+  } else if (!incomplete && sequence_distance(flow.server_next, packet.tcp_acknowledgement) > 0) {
     why = DropReason::unsent_ack;
   } else if ((packet.tcp_flags & kUrg) != 0) {
     why = DropReason::urgent_data;  // where the urgent byte goes depends on the server's sockets

@@ -79,7 +79,9 @@ Outcome quic_fault(Flow& flow, FlowContext& context) noexcept {
   AppFacts facts = no_facts();
   facts.app_known = Known::present;
   facts.app = AppProtocol::quic;
-  if (step.fault == InspectFault::tls_bad_server_name) facts.host_text = step.hello.server_name;
+  if (step.fault == InspectFault::tls_bad_server_name) {
+    facts = facts_of_hello(AppProtocol::quic, step.hello, {}, context.alpns);
+  }
   flow.fault = step.fault;
   flow.app_known = Known::present;
   flow.app = AppProtocol::quic;

@@ -250,7 +250,7 @@ void FlowEvent::set(EventText which, std::string_view text, size_t most) noexcep
 void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent& event) noexcept {
   constexpr size_t kMostHost = 255;
   constexpr size_t kMostMethod = 32;
-  constexpr size_t kMostTarget = 512;
+  constexpr size_t kMostTarget = 2048;
   event.http2 = facts.http2;
   event.ech_known = facts.ech_known;
   event.query_type = facts.query_type;

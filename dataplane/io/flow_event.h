@@ -62,7 +62,7 @@ struct FlowEvent {
   uint16_t tls_version = 0;  ///< The newest that the hello offers; 0: none known.
   uint16_t query_type = 0;   ///< DNS.
   std::array<uint16_t, kEventTexts> text_ends{};
-  std::array<char, 1200> texts;
+  std::array<char, 2688> texts;
 
   /// Behind the ones set before, in the order of EventText. What does not fit is cut off.
   void set(EventText which, std::string_view text, size_t most) noexcept;

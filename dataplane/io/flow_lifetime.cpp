@@ -61,13 +61,13 @@ uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   const bool tcp = packet.kind == PacketKind::tcp;
   const bool midstream = tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn;
-  if (midstream && (!options_.take_up_midstream || (packet.tcp_flags & (kSyn | kRst)) != 0)) {
+  if (midstream && (!options_.limits.incomplete || (packet.tcp_flags & (kSyn | kRst)) != 0)) {
     refuse(burst, i, DropReason::midstream);
     return FlowTable::kNone;
   }
   DropReason why{};
   if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows &&
-      !options_.take_up_midstream) {
+      !options_.limits.incomplete) {
     why = DropReason::inbound;
   } else if (tcp && !midstream && packet.payload_bytes > 0) {
     why = DropReason::syn_with_data;
@@ -225,6 +225,7 @@ void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type ty
   event.would_deny = flow.would_deny;
   event.opened_inside = (flow.progress & kOpenedInside) != 0;
   put_facts(facts, context_.fingerprints, event);
+  event.http2 = flow.http2;
   if (!events_.push(event)) counters_.add(Counter::events_lost_ring_full);
 }
 

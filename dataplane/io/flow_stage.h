@@ -35,8 +35,6 @@ struct FlowStageOptions {
   uint32_t core = 0;    ///< lcore id, for records.
   unsigned worker = 0;  ///< Index, from 0.
   bool pass_inbound_flows = false;
-  /// Follow TCP flows whose SYN was not seen, as far as their bytes allow. For replay.
-  bool take_up_midstream = false;
   bool log_every_flow = false;  ///< Whatever the deciding rule's `log` says.
   int socket = -1;              ///< NUMA node.
 };

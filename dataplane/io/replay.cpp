@@ -72,6 +72,9 @@ class LineSink final : public FlowEventSink {
   void note(const FlowEvent& event) {
     if (event.app_known != Known::present) return;
     Said& said = said_.try_emplace(event.flow_id, Said{event, {}}).first->second;
+    // Of a hello that came in two attempts, or was refused at first, the one that told something.
+    const bool told_nothing = said.hosts.empty() && said.first.text(EventText::ja4).empty();
+    if (told_nothing && said.first.text(EventText::method).empty()) said.first = event;
     const std::string host(event.text(EventText::host));
     if (host.empty() || std::ranges::find(said.hosts, host) != said.hosts.end()) return;
     said.hosts.push_back(host);
@@ -258,11 +261,11 @@ void Replayer::run_worker(const ReadyCapture& capture, const Port& port, bool tr
                           LineSink& sink) {
   const auto flows = static_cast<uint32_t>(
       std::clamp<uint64_t>(capture.survey().frames, kFewestFlows, kMostFlows));
-  FlowStageOptions stage{
-      .flow_capacity = flows, .core = core_, .take_up_midstream = true, .log_every_flow = true};
+  FlowStageOptions stage{.flow_capacity = flows, .core = core_, .log_every_flow = true};
   stage.limits.verify_checksums = !capture.survey().ignore_checksums;
   stage.limits.fact_blocks = flows * kFactBlocksPerFlow;
   stage.limits.inspections = flows;
+  stage.limits.incomplete = true;
   Handoff handoff(1);
   const Clock clock;
   const std::atomic<bool> stop{false};

@@ -101,7 +101,7 @@ void Worker::handle_burst() noexcept {
   find_flows(burst_, flows_.table());
   for (uint16_t i = 0; i < burst_.count; ++i) {
     if (orientation_ == Orientation::by_initiator) {
-      orient(burst_, i, shared_.hash, flows_.table(), options_.take_up_midstream);
+      orient(burst_, i, shared_.hash, flows_.table(), options_.limits.incomplete);
     }
     flows_.handle(burst_, i);
   }

@@ -205,7 +205,9 @@ TEST_CASE("texts are cut to their bounds, and never into one another", "[event]"
   CHECK(event.text(EventText::method) == "PUT");
   CHECK(event.text(EventText::target) == std::string(512, 't'));
   event.set(EventText::target, std::string(2000, 't'), 2000);
-  CHECK(event.text(EventText::target).size() == 1200 - 255 - 256 - 36 - 36 - 3);
+  CHECK(event.text(EventText::target).size() == 2000);
+  event.set(EventText::target, std::string(3000, 't'), 3000);
+  CHECK(event.text(EventText::target).size() == 2688 - 255 - 256 - 36 - 36 - 3);
 }
 
 TEST_CASE("a replayed flow also has the flat fields", "[event]") {
