@@ -31,6 +31,7 @@ namespace {
 constexpr uint32_t kPackets = 16384;
 constexpr uint16_t kMtuBytes = 9216;
 constexpr uint32_t kFlows = 262144;
+constexpr uint32_t kDatagrams = 1024;
 constexpr uint32_t kMemoryMb = 512;
 
 /// Writes a line for each flow that ends, on the spot.
@@ -182,6 +183,7 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   const auto stats = StatsSegment::create("", cores);
   if (!stats) return failed(stats.error());
   Handoff handoff(1);
+  DatagramPool datagrams({.datagrams = kDatagrams}, 1);
   const Clock clock;
   const std::atomic<bool> stop{false};
   FlowStageOptions stage{
@@ -191,7 +193,7 @@ int run(const ReplayOptions& options, std::unique_ptr<PolicyTable> table, const 
   stage.limits.inspections = kFlows;
   Worker worker(stage, {.inside = port->id(), .outside = port->id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool.get(), sink, (*stats)->core(0),
-                (*stats)->counters(0), {policies, clock, handoff, FlowHash(0), stop});
+                (*stats)->counters(0), {policies, clock, handoff, datagrams, FlowHash(0), stop});
   worker.join();
   run_capture(worker, port->id());
   worker.end_all_flows();

@@ -199,6 +199,7 @@ TEST_CASE("IPv6 headers and their extension chain", "[packet]") {
       {"routing with segments left", tcp6().extension(43, srv6_left).frame(), source_route},
       {"routing, none left", tcp6().extension(43, srv6_last).frame(), source_route},
       {"fragment", tcp6().extension(44).frame(), fragment},
+      {"cut fragment header", ip(kA6, kB6, 44).payload(Bytes(7)).frame(), bad_extension_header},
       {"atomic fragment", tcp6().extension(60).extension(44, Bytes(6)).frame(), fragment},
       {"payload length past the frame", tcp6().ip_length(21).frame(), truncated_ip},
       {"39 bytes", prefix_of(tcp6().frame(), 53), truncated_ip},
