@@ -151,6 +151,20 @@ bool has_mapped_address(const IpHeader& header) noexcept {
   return header.source.is_v4() || header.destination.is_v4();
 }
 
+// The extension headers of a quoted packet, and over the fragment header of a first fragment.
+bool walk_quoted_headers(std::span<const uint8_t> packet, ExtensionChain& out) noexcept {
+  const auto payload = packet.subspan(kIpv6Bytes);
+  auto fault = walk_extension_headers(payload, packet[6], out);
+  if (fault == DecodeFault::fragment) {
+    const IpFragment fragment = read_fragment_header(payload, out);
+    if (fragment.from != 0) return false;
+    const size_t before = out.bytes + kFragmentHeaderBytes;
+    fault = walk_extension_headers(payload.subspan(before), fragment.next_header, out, 1);
+    out.bytes += before;
+  }
+  return fault == DecodeFault::none;
+}
+
 bool is_port_protocol(uint8_t protocol) noexcept {
   return protocol == kIpProtocolTcp || protocol == kIpProtocolUdp;
 }
@@ -232,7 +246,7 @@ bool decode_quoted(std::span<const uint8_t> bytes, bool is_v4, Endpoints& out) n
   IpHeader header;
   if (is_v4) {
     if (bytes.size() < kIpv4Bytes || bytes[0] >> 4 != 4) return false;
-    if ((load_be16(&bytes[6]) & kFragmentMask) != 0) return false;
+    if ((load_be16(&bytes[6]) & kOffsetMask) != 0) return false;
     header.source = IpAddress::v4(&bytes[12]);
     header.destination = IpAddress::v4(&bytes[16]);
     header.protocol = bytes[9];
@@ -244,8 +258,7 @@ bool decode_quoted(std::span<const uint8_t> bytes, bool is_v4, Endpoints& out) n
     header.destination = IpAddress::v6(&bytes[24]);
     if (has_mapped_address(header)) return false;
     ExtensionChain chain;
-    const auto fault = walk_extension_headers(bytes.subspan(kIpv6Bytes), bytes[6], chain);
-    if (fault != DecodeFault::none) return false;
+    if (!walk_quoted_headers(bytes, chain)) return false;
     header.protocol = chain.last_header;
     header.l4_offset = kIpv6Bytes + chain.bytes;
   }

@@ -51,8 +51,8 @@ struct IpHeader {
 /// Reads the flow that an ICMP or ICMPv6 error quotes. More lenient than decode: the quote is cut
 /// and routers may have altered it, so lengths and checksum are not held against it.
 ///
-/// @return  Whether the quote names a flow: a header of the family asked for, no fragment, and at
-///          least the 8 bytes behind it that RFC 792 promises.
+/// @return  Whether the quote names a flow: a header of the family asked for, no fragment but the
+///          first, and at least the 8 bytes behind it that RFC 792 promises.
 [[nodiscard]] bool decode_quoted(std::span<const uint8_t> bytes, bool is_v4,
                                  Endpoints& out) noexcept;
 

@@ -95,6 +95,23 @@ TEST_CASE("answers are put together as well", "[fragment]") {
   CHECK(pipeline.drops("inbound") == 1);
 }
 
+TEST_CASE("a sender learns the path's MTU from errors about its fragments", "[fragment]") {
+  Pipeline pipeline(kPolicy);
+  for (const Family& family : kFamilies) {
+    const Bytes whole = query(family).frame();
+    send(pipeline, fragments::split(whole, kStep));
+    Bytes quote = pipeline.to_outside().front();
+    quote = Bytes(quote.begin() + 14, quote.begin() + 14 + 80);
+    const bool v4 = fragments::is_v4(whole);
+    const Bytes error = icmp(family.other, family.client, v4 ? 3 : 2, v4 ? 4 : 0)
+                            .icmp_rest(1000)
+                            .payload(quote)
+                            .frame();
+    pipeline.from_outside(error);
+    CHECK(pipeline.to_inside() == std::vector<Bytes>{error});
+  }
+}
+
 TEST_CASE("fragments leave behind their VLAN tags, with DF if they came with it", "[fragment]") {
   const Family family = GENERATE(from_range(kFamilies));
   Pipeline pipeline(kPolicy);
