@@ -22,4 +22,14 @@ inline uint32_t load_be32(const uint8_t* at) noexcept {
   return std::byteswap(value);
 }
 
+inline void store_be16(uint8_t* at, uint16_t value) noexcept {
+  value = std::byteswap(value);
+  std::memcpy(at, &value, sizeof value);
+}
+
+inline void store_be32(uint8_t* at, uint32_t value) noexcept {
+  value = std::byteswap(value);
+  std::memcpy(at, &value, sizeof value);
+}
+
 }  // namespace sallyport

@@ -33,6 +33,13 @@ enum class DropReason : uint8_t {
   no_transmit_buffer,
   transmit_queue_full,
   many_segments,
+  fragment_overlap,
+  fragment_duplicate,
+  fragment_table_full,
+  fragment_timeout,
+  fragment_too_long,
+  fragment_too_many,
+  no_datagram_buffer,
   count_
 };
 
@@ -76,6 +83,19 @@ inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
     {DropReason::no_transmit_buffer, "no_transmit_buffer", "Replies for want of a packet buffer."},
     {DropReason::transmit_queue_full, "transmit_queue_full", "Packets the port did not accept."},
     {DropReason::many_segments, "many_segments", "Frames larger than one packet buffer."},
+    {DropReason::fragment_overlap, "fragment_overlap",
+     "Fragments of datagrams whose fragments overlap or contradict one another."},
+    {DropReason::fragment_duplicate, "fragment_duplicate", "Fragments that were there already."},
+    {DropReason::fragment_table_full, "fragment_table_full",
+     "Fragments with no room to wait for the rest of their datagram."},
+    {DropReason::fragment_timeout, "fragment_timeout",
+     "Fragments whose datagram did not become whole in time."},
+    {DropReason::fragment_too_long, "fragment_too_long",
+     "Fragments of datagrams over fragments.max_datagram_bytes."},
+    {DropReason::fragment_too_many, "fragment_too_many",
+     "Fragments of datagrams that come in more than eight."},
+    {DropReason::no_datagram_buffer, "no_datagram_buffer",
+     "Fragments for want of a buffer for the whole datagram."},
 }};
 
 consteval bool drop_reasons_in_order() {

@@ -24,7 +24,7 @@ inline constexpr uint32_t kMaxHeldBytesPerFlow = 1u << 16;
 /// Bounds of one worker; what happens at each is a FlowReason, unless it says otherwise.
 struct FlowLimits {
   uint32_t held_bytes_per_flow = kMaxHeldBytesPerFlow;  ///< At most kMaxHeldBytesPerFlow.
-  uint32_t held_packets_per_flow = 1024;
+  uint32_t held_packets_per_flow = 4096;
   /// Copies of sent packets that one flow may have kept; over that DropReason::guard_full.
   uint32_t guarded_packets_per_flow = 1024;
   uint32_t held_packets = 8192;

@@ -5,29 +5,19 @@
 #include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/byte_reader.h"
 #include "dataplane/inspect/ip_header.h"
+#include "dataplane/inspect/link_header.h"
 #include "policy/runtime/facts.h"
 
 namespace sallyport {
 namespace {
 
 constexpr size_t kEthernetBytes = 14;
-constexpr size_t kVlanTagBytes = 4;
-constexpr uint8_t kMaxVlanTags = 2;
 constexpr size_t kArpBytes = 28;
 constexpr size_t kMaxArpFrameBytes = 64;  // not counting VLAN tags
 constexpr size_t kIpv6HeaderBytes = 40;
 constexpr size_t kTcpBytes = 20;
 constexpr size_t kUdpBytes = 8;
 constexpr size_t kIcmpBytes = 8;
-
-constexpr uint16_t kEtherIpv4 = 0x0800;
-constexpr uint16_t kEtherArp = 0x0806;
-constexpr uint16_t kEtherIpv6 = 0x86dd;
-
-bool is_vlan(uint16_t ethertype) noexcept {
-  // IEEE 802.1Q, 802.1ad, and what QinQ used before 802.1ad
-  return ethertype == 0x8100 || ethertype == 0x88a8 || ethertype == 0x9100;
-}
 
 // RFC 826, for Ethernet and IPv4: the only ARP there is here. ARP passes without a policy decision,
 // so nothing else may ride in it.
@@ -226,24 +216,19 @@ DecodeFault decode_ip(std::span<const uint8_t> bytes, bool is_v4, Packet& out) n
 }  // namespace
 
 DecodeFault decode(std::span<const uint8_t> frame, Packet& out) noexcept {
-  if (frame.size() < kEthernetBytes) return DecodeFault::truncated_ethernet;
+  LinkHeader link;
+  DecodeFault fault = decode_link(frame, link);
+  if (fault != DecodeFault::none) return fault;
   Packet packet;
-  uint16_t ethertype = load_be16(&frame[12]);
-  auto rest = frame.subspan(kEthernetBytes);
-  while (is_vlan(ethertype)) {
-    if (packet.vlan_tags == kMaxVlanTags) return DecodeFault::too_many_vlan_tags;
-    if (rest.size() < kVlanTagBytes) return DecodeFault::truncated_ethernet;
-    packet.vlan_ids = packet.vlan_ids << 12 | (load_be16(&rest[0]) & 0x0fffU);
-    ethertype = load_be16(&rest[2]);
-    rest = rest.subspan(kVlanTagBytes);
-    ++packet.vlan_tags;
-  }
-  packet.l3_offset = static_cast<uint16_t>(frame.size() - rest.size());
+  packet.vlan_tags = link.vlan_tags;
+  packet.vlan_ids = link.vlan_ids;
+  packet.l3_offset = link.bytes;
+  const auto rest = frame.subspan(link.bytes);
 
-  DecodeFault fault = DecodeFault::unsupported_ethertype;
-  if (ethertype == kEtherIpv4 || ethertype == kEtherIpv6) {
-    fault = decode_ip(rest, ethertype == kEtherIpv4, packet);
-  } else if (ethertype == kEtherArp) {
+  fault = DecodeFault::unsupported_ethertype;
+  if (link.ethertype == kEtherIpv4 || link.ethertype == kEtherIpv6) {
+    fault = decode_ip(rest, link.ethertype == kEtherIpv4, packet);
+  } else if (link.ethertype == kEtherArp) {
     fault = is_arp(rest) ? DecodeFault::none : DecodeFault::malformed_arp;
     packet.kind = PacketKind::arp;
     packet.payload_offset = static_cast<uint16_t>(packet.l3_offset + kArpBytes);

@@ -59,9 +59,13 @@ enum class DecodeFault : uint8_t {
   truncated_ip,     ///< Fewer bytes than the IP header or its total length says.
   bad_ip_header,    ///< Version, lengths or options contradict each other; IPv4-mapped in IPv6.
   bad_ip_checksum,  ///< IPv4 header checksum is wrong (RFC 791).
-  fragment,         ///< An IPv4 or IPv6 fragment; an atomic IPv6 fragment too.
-  source_route,     ///< IPv4 LSRR/SSRR, or an IPv6 routing header: the packet goes on from where it
-                    ///< was judged.
+  fragment,  ///< An IPv4 or IPv6 fragment, atomic IPv6 fragments too: decode_fragment() reads it.
+             ///< A drop only where one lies inside another.
+  bad_fragment,  ///< A fragment of no bytes, not of whole 8-byte units (RFC 791, RFC 8200), past
+                 ///< 65,535 bytes; or a fragmented link message (RFC 6980).
+  partial_header_chain,  ///< An IPv6 first fragment without all headers up to L4's (RFC 7112).
+  source_route,   ///< IPv4 LSRR/SSRR, or an IPv6 routing header: the packet goes on from where it
+                  ///< was judged.
   unsafe_option,  ///< IPv4 or IPv6 option, or AH (RFC 4302), that could carry data past the policy.
   bad_extension_header,  ///< IPv6 chain over 8 headers, cut, or ended by "no next header".
   truncated_l4,          ///< TCP, UDP or ICMP header does not fit.

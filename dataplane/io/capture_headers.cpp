@@ -75,11 +75,6 @@ std::optional<CapturedIp> find_ipv6(std::span<const uint8_t> frame, size_t at) n
   return out;
 }
 
-void store_be16(uint8_t* at, size_t value) noexcept {
-  at[0] = static_cast<uint8_t>(value >> 8);
-  at[1] = static_cast<uint8_t>(value);
-}
-
 uint64_t sum_words(std::span<const uint8_t> bytes) noexcept {
   uint64_t sum = 0;
   for (size_t i = 0; i + 1 < bytes.size(); i += 2) sum += load_be16(&bytes[i]);
@@ -104,9 +99,9 @@ bool has_right_ip_checksum(std::span<const uint8_t> frame, const CapturedIp& ip)
 void store_ip_length(std::span<uint8_t> frame, const CapturedIp& ip, size_t bytes) noexcept {
   uint8_t* const header = &frame[ip.l3_offset];
   if (ip.is_v4) {
-    store_be16(header + kIpv4Length, bytes);
+    store_be16(header + kIpv4Length, static_cast<uint16_t>(bytes));
   } else {
-    store_be16(header + kIpv6Length, bytes - kIpv6Bytes);
+    store_be16(header + kIpv6Length, static_cast<uint16_t>(bytes - kIpv6Bytes));
   }
 }
 

@@ -22,16 +22,6 @@ constexpr size_t kTcpFlags = 13;
 constexpr size_t kTcpChecksum = 16;
 constexpr size_t kTcpUrgent = 18;
 
-void store_be16(uint8_t* at, size_t value) noexcept {
-  at[0] = static_cast<uint8_t>(value >> 8);
-  at[1] = static_cast<uint8_t>(value);
-}
-
-void store_be32(uint8_t* at, uint32_t value) noexcept {
-  store_be16(at, value >> 16);
-  store_be16(at + 2, value);
-}
-
 // Which flags the piece carries, and where its urgent data ends: both count from its own start.
 void set_flags(uint8_t* tcp, size_t done_bytes, bool is_last) noexcept {
   unsigned flags = tcp[kTcpFlags];
@@ -39,7 +29,7 @@ void set_flags(uint8_t* tcp, size_t done_bytes, bool is_last) noexcept {
   if (done_bytes > 0) flags &= ~unsigned{kCwr};
   const size_t urgent = load_be16(tcp + kTcpUrgent);
   if ((flags & kUrg) != 0 && urgent > done_bytes) {
-    store_be16(tcp + kTcpUrgent, urgent - done_bytes);
+    store_be16(tcp + kTcpUrgent, static_cast<uint16_t>(urgent - done_bytes));
   } else if (done_bytes > 0) {
     flags &= ~unsigned{kUrg};
     store_be16(tcp + kTcpUrgent, 0);
@@ -82,7 +72,7 @@ bool SegmentSplitter::next(std::vector<uint8_t>& piece) {
   set_flags(tcp, done_bytes_, take == left && ip_.is_whole);
   if (ip_.is_v4) {
     uint8_t* const id = &piece[ip_.l3_offset + kIpv4Id];
-    store_be16(id, size_t{load_be16(id)} + done_bytes_ / kMostPayloadBytes);
+    store_be16(id, static_cast<uint16_t>(load_be16(id) + done_bytes_ / kMostPayloadBytes));
   }
   store_ip_length(piece, ip_, piece.size() - ip_.l3_offset);
   repair_ip_checksum(piece, ip_);

@@ -62,10 +62,19 @@ bool comes_from_server(const Packet& packet) noexcept {
          packet.flow.destination_port >= kFirstOrdinaryPort;
 }
 
+// What a FragmentStage gives back must decode as a whole packet: a fragment inside another is a
+// fault like any. Link messages in fragments are to be ignored (RFC 6980).
+DecodeFault decode_whole(const rte_mbuf* mbuf, Packet& packet) noexcept {
+  const DecodeFault fault = decode(frame_of(mbuf), packet);
+  if (fault != DecodeFault::none) return fault;
+  return is_link_control(packet.kind) ? DecodeFault::bad_fragment : DecodeFault::none;
+}
+
 }  // namespace
 
-void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
-              Burst& burst, Transmit& transmit, CoreCounters& counters) noexcept {
+void classify(std::span<rte_mbuf* const> received, const ClassifyContext& context,
+              Burst& burst) noexcept {
+  CoreCounters& counters = context.counters;
   burst.count = 0;
   for (size_t i = 0; i < received.size(); ++i) {
     if (i + kPrefetchAhead < received.size()) {
@@ -73,14 +82,19 @@ void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHa
     }
     rte_mbuf* mbuf = received[i];
     const Direction direction =
-        mbuf->port == ports.inside ? Direction::outbound : Direction::inbound;
+        mbuf->port == context.ports.inside ? Direction::outbound : Direction::inbound;
     if (mbuf->nb_segs != 1) {
       counters.drop(DropReason::many_segments);
       rte_pktmbuf_free(mbuf);
       continue;
     }
     Packet& packet = burst.packet[burst.count];
-    const DecodeFault fault = decode(frame_of(mbuf), packet);
+    DecodeFault fault = decode(frame_of(mbuf), packet);
+    if (fault == DecodeFault::fragment) {
+      mbuf = context.fragments.take(mbuf, direction);
+      if (mbuf == nullptr) continue;
+      fault = decode_whole(mbuf, packet);
+    }
     if (fault != DecodeFault::none) {
       counters.fault(fault);
       rte_pktmbuf_free(mbuf);
@@ -88,13 +102,13 @@ void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHa
     }
     wipe_trailer(mbuf, packet);
     if (is_link_control(packet.kind)) {
-      pass_link_control(mbuf, packet, direction, transmit, counters);
+      pass_link_control(mbuf, packet, direction, context.transmit, counters);
       continue;
     }
     burst.mbuf[burst.count] = mbuf;
     burst.direction[burst.count] = direction;
     burst.key[burst.count] = key_of(packet, direction);
-    burst.hash[burst.count] = hash(burst.key[burst.count]);
+    burst.hash[burst.count] = context.hash(burst.key[burst.count]);
     ++burst.count;
   }
 }

@@ -9,6 +9,7 @@
 #include "dataplane/io/counters.h"
 #include "dataplane/io/flow_hash.h"
 #include "dataplane/io/flow_table.h"
+#include "dataplane/io/fragment_stage.h"
 #include "dataplane/io/transmit.h"
 
 namespace sallyport {
@@ -19,10 +20,20 @@ enum class Orientation : uint8_t {
   by_initiator,  ///< From who opened the flow: replay of one capture.
 };
 
+/// What classify() needs of its worker.
+struct ClassifyContext {
+  const PortPair& ports;
+  FlowHash hash;
+  FragmentStage& fragments;
+  Transmit& transmit;
+  CoreCounters& counters;
+};
+
 /// Stage 2: decodes received packets and fills `burst` with those that name a flow. Packets that do
 /// not decode are freed and counted; ARP and neighbour discovery are queued to the other side.
-void classify(std::span<rte_mbuf* const> received, const PortPair& ports, FlowHash hash,
-              Burst& burst, Transmit& transmit, CoreCounters& counters) noexcept;
+/// Fragments go through the FragmentStage: a row is always a whole packet.
+void classify(std::span<rte_mbuf* const> received, const ClassifyContext& context,
+              Burst& burst) noexcept;
 
 /// Stage 4: finds each packet's flow, all at once.
 void find_flows(Burst& burst, const FlowTable& table) noexcept;

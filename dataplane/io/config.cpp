@@ -140,6 +140,13 @@ void read_inspection(Section section, GatewayConfig& config) {
   section.finish();
 }
 
+void read_fragments(Section section, GatewayConfig& config) {
+  section.number("table_entries", config.fragments.datagrams, 16, 16384);
+  section.number("timeout_ms", config.fragments.timeout_ms, 10, 60'000);
+  section.number("max_datagram_bytes", config.fragments.max_datagram_bytes, 1500, 64'000);
+  section.finish();
+}
+
 void read_paths(Section section, GatewayConfig& config) {
   section.text("control_socket", config.control_socket);
   section.text("control_user", config.control_user);
@@ -155,6 +162,13 @@ void check_together(const GatewayConfig& config, const YamlNode& root, Report& r
                  "inspection.held_packets_per_worker over all workers is more than half of "
                  "memory.packets",
                  "held packets would starve the receive queues: raise memory.packets");
+  }
+  // Each may hold two fragments on average: see FragmentTable.
+  if (size_t{2} * config.fragments.datagrams * config.worker_cores.size() > config.packets / 4) {
+    report.error(
+        root, "E109",
+        "fragments.table_entries over all workers is more than an eighth of memory.packets",
+        "fragments that wait would starve the receive queues: raise memory.packets");
   }
   if (config.by_initiator && !config.outside_device.starts_with("net_null")) {
     report.error(root, "E108",
@@ -188,6 +202,9 @@ std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(
   if (const auto* node = map.find("flows")) read_flows({*node, "flows", report}, config);
   if (const auto* node = map.find("inspection")) {
     read_inspection({*node, "inspection", report}, config);
+  }
+  if (const auto* node = map.find("fragments")) {
+    read_fragments({*node, "fragments", report}, config);
   }
   if (const auto* node = map.find("inbound_flows")) {
     if (node->scalar != "drop" && node->scalar != "pass") {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/inspect/fragment_table.h"
 #include "policy/yaml/document.h"
 
 namespace sallyport {
@@ -40,6 +41,8 @@ struct GatewayConfig {
   uint32_t inspected_flows_per_worker = 16384;
   uint32_t http2_connections_per_worker = 256;
   uint32_t quic_handshakes_per_worker = 1024;
+
+  FragmentLimits fragments;
 
   bool pass_inbound_flows = false;
 

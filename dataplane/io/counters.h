@@ -31,6 +31,10 @@ enum class Counter : uint8_t {
   handed_off,
   resets_sent,
   multipath_removed,
+  fragments_rx,
+  fragments_tx,
+  atomic_fragments,
+  datagrams_reassembled,
   verdicts_allow_tls,
   verdicts_allow_quic,
   verdicts_allow_http,
@@ -48,6 +52,7 @@ enum class Counter : uint8_t {
   flows_allowed,
   flows_denied,
   held_packets,
+  fragments_held,
   count_
 };
 
@@ -95,6 +100,14 @@ inline constexpr std::array<CounterInfo, kCounters> kCounterInfo{{
      "TCP RSTs made for denied flows."},
     {Counter::multipath_removed, StatsKind::counter, "sallyport_multipath_removed_total", "",
      "SYNs whose Multipath TCP options were taken out."},
+    {Counter::fragments_rx, StatsKind::counter, "sallyport_fragments_total", "direction=rx",
+     "IP fragments taken in, or sent on behalf of whole datagrams."},
+    {Counter::fragments_tx, StatsKind::counter, "sallyport_fragments_total", "direction=tx",
+     "IP fragments taken in, or sent on behalf of whole datagrams."},
+    {Counter::atomic_fragments, StatsKind::counter, "sallyport_atomic_fragments_total", "",
+     "IPv6 packets whose fragment header was taken out: they were whole."},
+    {Counter::datagrams_reassembled, StatsKind::counter, "sallyport_datagrams_reassembled_total",
+     "", "Datagrams put together from fragments."},
     {Counter::verdicts_allow_tls, StatsKind::counter, "sallyport_verdicts_total",
      "action=allow,mode=enforce,protocol=tls", "Verdicts given to flows, requests and queries."},
     {Counter::verdicts_allow_quic, StatsKind::counter, "sallyport_verdicts_total",
@@ -130,6 +143,8 @@ inline constexpr std::array<CounterInfo, kCounters> kCounterInfo{{
      "Flows in the table."},
     {Counter::held_packets, StatsKind::gauge, "sallyport_held_packets", "",
      "Packets held for a verdict or as the guard of inspected bytes."},
+    {Counter::fragments_held, StatsKind::gauge, "sallyport_held_fragments", "",
+     "Fragments that wait for the rest of their datagram."},
 }};
 
 consteval bool counters_in_order() {

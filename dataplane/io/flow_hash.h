@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "dataplane/inspect/flow.h"
+#include "dataplane/inspect/fragment.h"
 
 namespace sallyport {
 
@@ -17,9 +18,19 @@ class FlowHash {
     for (uint64_t& secret : secrets_) secret = next_secret(seed);
   }
 
+  uint64_t operator()(const FlowKey& key) const noexcept { return hash_memory(key); }
+  /// Chooses the worker that collects a datagram's fragments.
+  uint64_t operator()(const FragmentKey& key) const noexcept { return hash_memory(key); }
+
+  /// For the table's buckets, and for the owner: apart, so that a worker's flows fill all buckets.
+  static uint32_t bucket_part(uint64_t hash) noexcept { return static_cast<uint32_t>(hash); }
+  static uint32_t owner_part(uint64_t hash) noexcept { return static_cast<uint32_t>(hash >> 32); }
+
+ private:
   // Each word meets a secret of its own before it becomes a factor: a factor that an attacker could
   // make zero would wipe out the other, and all that was hashed before it.
-  uint64_t operator()(const FlowKey& key) const noexcept {
+  template <typename Key>
+  uint64_t hash_memory(const Key& key) const noexcept {
     uint64_t words[5];
     static_assert(sizeof words == sizeof key);
     std::memcpy(words, &key, sizeof words);
@@ -30,11 +41,6 @@ class FlowHash {
     return fold(hash, secrets_[0] | 1);
   }
 
-  /// For the table's buckets, and for the owner: apart, so that a worker's flows fill all buckets.
-  static uint32_t bucket_part(uint64_t hash) noexcept { return static_cast<uint32_t>(hash); }
-  static uint32_t owner_part(uint64_t hash) noexcept { return static_cast<uint32_t>(hash >> 32); }
-
- private:
   // Both halves of a 128-bit product: each bit of the result hangs on all bits of both factors.
   static uint64_t fold(uint64_t a, uint64_t b) noexcept {
     __extension__ using Wide = unsigned __int128;

@@ -84,6 +84,7 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
       eal_(std::move(eal)),
       policies_(static_cast<unsigned>(config.worker_cores.size())),
       handoff_(static_cast<unsigned>(config.worker_cores.size())),
+      datagrams_(config.fragments, static_cast<unsigned>(config.worker_cores.size())),
       hash_(rte_rand()) {}
 
 Gateway::~Gateway() {
@@ -168,6 +169,7 @@ void Gateway::make_workers() {
         Shared{.policies = policies_,
                .clock = clock_,
                .handoff = handoff_,
+               .datagrams = datagrams_,
                .hash = hash_,
                .stop = stop_}));
   }

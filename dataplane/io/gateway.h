@@ -57,6 +57,7 @@ class Gateway {
   PolicySlot policies_;
   PolicyNames names_;
   Handoff handoff_;
+  DatagramPool datagrams_;
   const FlowHash hash_;
   std::atomic<bool> stop_{false};
   std::unique_ptr<StatsSegment> stats_;

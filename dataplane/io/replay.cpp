@@ -38,6 +38,7 @@ constexpr uint32_t kFewestFlows = 64;
 /// Half a KiB of names and the like for each.
 constexpr uint32_t kFactBlocksPerFlow = 8;
 constexpr uint32_t kMostFlows = 262144;
+constexpr uint32_t kDatagrams = 1024;
 constexpr uint32_t kMemoryMb = 512;
 static_assert(kMtuBytes >= kMostFrameBytes, "what is fed must fit one buffer");
 
@@ -218,6 +219,7 @@ class Replayer {
   PolicySlot policies_{1};
   PolicyNames names_;
   std::unique_ptr<StatsSegment> stats_;
+  std::optional<DatagramPool> datagrams_;
 };
 
 std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, FILE* out) {
@@ -231,6 +233,7 @@ std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, F
   auto stats = StatsSegment::create("", cores);
   if (!stats) return stats.error();
   stats_ = std::move(*stats);
+  datagrams_.emplace(FragmentLimits{.datagrams = kDatagrams}, 1);
   names_.add(1, *table);
   policies_.publish(std::move(table), std::chrono::milliseconds(0));
   out_ = out;
@@ -271,7 +274,7 @@ void Replayer::run_worker(const ReadyCapture& capture, const Port& port, bool tr
   const std::atomic<bool> stop{false};
   Worker worker(stage, {.inside = port.id(), .outside = port.id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool_.get(), sink, stats_->core(0), stats_->counters(0),
-                {policies_, clock, handoff, FlowHash(0), stop});
+                {policies_, clock, handoff, *datagrams_, FlowHash(0), stop});
   worker.join();
   run_capture(worker, port.id());
   worker.end_all_flows();

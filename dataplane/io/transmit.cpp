@@ -2,14 +2,62 @@
 
 #include <rte_ethdev.h>
 
+#include "dataplane/inspect/fragment.h"
+#include "dataplane/io/burst.h"
+
 namespace sallyport {
 namespace {
 // A full queue is given this many further chances before packets are lost: virtual devices free
 // their descriptors only when asked to send.
 constexpr int kRetries = 8;
+
+// A datagram comes in kMostFragments at most, and each that leaves carries at least what the
+// longest of them did, rounded down to 8 bytes: twice as many is the most there can be.
+constexpr size_t kMostSent = size_t{2} * kMostFragments;
 }  // namespace
 
 void Transmit::queue(Direction direction, rte_mbuf* mbuf) noexcept {
+  if (mbuf->pool == datagrams_) [[unlikely]] {
+    take_apart(direction, mbuf);
+  } else {
+    append(direction, mbuf);
+  }
+}
+
+// Not by rte_ipv4_fragment_packet() and its like: they give packets of several segments, which
+// net_af_xdp of DPDK 22.11 sends as if they were one, refuse DF, and for IPv6 forget the id. The
+// datagram itself stays as it is, because a flow may hold it as its guard.
+void Transmit::take_apart(Direction direction, rte_mbuf* datagram) noexcept {
+  const DatagramShape& shape = DatagramPool::shape(datagram);
+  const auto frame = frame_of(datagram);
+  const size_t step = fragment_payload_bytes(shape);
+  const size_t count = (frame.size() - shape.payload_offset + step - 1) / step;
+  std::array<rte_mbuf*, kMostSent> fragments;
+  if (count > kMostSent ||
+      rte_pktmbuf_alloc_bulk(pool_, fragments.data(), static_cast<unsigned>(count)) != 0) {
+    counters_.drop(DropReason::no_transmit_buffer);
+    rte_pktmbuf_free(datagram);
+    return;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    rte_mbuf* mbuf = fragments[i];
+    const auto room = static_cast<uint16_t>(shape.l3_offset + shape.most_bytes);
+    char* out = rte_pktmbuf_append(mbuf, room);
+    if (out == nullptr) {  // never: it came in a buffer of this pool
+      counters_.drop(DropReason::no_transmit_buffer);
+      rte_pktmbuf_free(mbuf);
+      continue;
+    }
+    const size_t bytes =
+        write_fragment(frame, shape, i * step, {reinterpret_cast<uint8_t*>(out), room});
+    rte_pktmbuf_trim(mbuf, static_cast<uint16_t>(room - bytes));
+    counters_.add(Counter::fragments_tx);
+    append(direction, mbuf);
+  }
+  rte_pktmbuf_free(datagram);
+}
+
+void Transmit::append(Direction direction, rte_mbuf* mbuf) noexcept {
   // Where both ways go to one port (replay), they keep their order.
   if (ports_.inside == ports_.outside) direction = Direction::outbound;
   Queue& queue = queues_[static_cast<size_t>(direction)];

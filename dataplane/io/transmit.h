@@ -7,6 +7,7 @@
 
 #include "dataplane/inspect/flow.h"
 #include "dataplane/io/counters.h"
+#include "dataplane/io/datagram_pool.h"
 
 namespace sallyport {
 
@@ -20,10 +21,15 @@ struct PortPair {
 };
 
 /// Collects packets for each port and hands them over a burst at a time. Owns each packet given to
-/// it until the port takes it; what the port refuses is freed and counted.
+/// it until the port takes it; what the port refuses is freed and counted. A datagram that was put
+/// together leaves in fragments no longer than those it came in.
 class Transmit {
  public:
-  Transmit(const PortPair& ports, CoreCounters counters) : ports_(ports), counters_(counters) {}
+  /// @param pool       Of the fragments that leave.
+  /// @param datagrams  What lies in one of its buffers is taken apart.
+  Transmit(const PortPair& ports, CoreCounters counters, rte_mempool* pool,
+           const DatagramPool& datagrams)
+      : ports_(ports), counters_(counters), pool_(pool), datagrams_(datagrams.get()) {}
 
   /// Queues `mbuf` towards the outside (outbound) or the inside.
   void queue(Direction direction, rte_mbuf* mbuf) noexcept;
@@ -34,10 +40,14 @@ class Transmit {
     std::array<rte_mbuf*, 64> mbufs;
     uint16_t count = 0;
   };
+  void append(Direction direction, rte_mbuf* mbuf) noexcept;
+  void take_apart(Direction direction, rte_mbuf* datagram) noexcept;
   void send(Direction direction) noexcept;
 
   const PortPair ports_;
   CoreCounters counters_;
+  rte_mempool* pool_;
+  const rte_mempool* datagrams_;
   std::array<Queue, 2> queues_;
 };
 

@@ -17,7 +17,8 @@ Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientati
       shared_(shared),
       stats_(stats),
       counters_(counters),
-      transmit_(ports, counters),
+      transmit_(ports, counters, pool, shared.datagrams),
+      fragments_(shared.datagrams, shared.hash, shared.handoff, options.worker, counters),
       flows_(options, pool, transmit_, counters, events, shared.hash) {}
 
 void Worker::run() noexcept {
@@ -26,8 +27,13 @@ void Worker::run() noexcept {
     const uint16_t received = turn(shared_.clock.now());
     counters_.add(received > 0 ? Counter::polls_busy : Counter::polls_idle);
   }
-  flows_.end_all();
+  end_all_flows();
   leave();
+}
+
+void Worker::end_all_flows() noexcept {
+  fragments_.end_all();
+  flows_.end_all();
 }
 
 // One policy and one clock reading for all packets of the turn.
@@ -47,7 +53,7 @@ void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexc
   take_policy(now);
   flows_.sweep();  // a capture's clock leaps: what ended in a silence must be gone before it breaks
   count_received(received);
-  classify(received, ports_, shared_.hash, burst_, transmit_, counters_);
+  classify(received, classify_context(), burst_);
   handle_burst();
   finish_turn(now);
 }
@@ -68,7 +74,10 @@ uint16_t Worker::take_handed_over() noexcept {
     std::array<rte_mbuf*, kBurst> mine;
     const uint16_t count = shared_.handoff.take(options_.worker, mine);
     if (count == 0) break;
-    classify({mine.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
+    classify({mine.data(), count}, classify_context(), burst_);
+    // What fragments make up may belong to yet another worker. Nothing else leaves again: each
+    // packet and each fragment has one owner, whoever is asked.
+    give_to_owners();
     handle_burst();
     total = static_cast<uint16_t>(total + count);
   }
@@ -82,7 +91,7 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   // Not every driver notes the port (net_ring does not), and the direction hangs on it.
   for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
   count_received({received.data(), count});
-  classify({received.data(), count}, ports_, shared_.hash, burst_, transmit_, counters_);
+  classify({received.data(), count}, classify_context(), burst_);
   if (workers_ > 1) give_to_owners();
   handle_burst();
   return count;
@@ -134,6 +143,7 @@ void Worker::give_to_owners() noexcept {
 void Worker::take_policy(Now now) noexcept {
   const ActivePolicy* policy = shared_.policies.current();
   flows_.begin_burst(policy, now);
+  fragments_.begin_burst(now);
   if (policy == nullptr || policy->generation == generation_) return;
   generation_ = policy->generation;
   const bool any = policy->table != nullptr;

@@ -11,7 +11,9 @@
 #include "dataplane/io/classify.h"
 #include "dataplane/io/clock.h"
 #include "dataplane/io/counters.h"
+#include "dataplane/io/datagram_pool.h"
 #include "dataplane/io/flow_stage.h"
+#include "dataplane/io/fragment_stage.h"
 #include "dataplane/io/handoff.h"
 #include "dataplane/io/policy_slot.h"
 #include "dataplane/io/transmit.h"
@@ -24,6 +26,7 @@ struct Shared {
   PolicySlot& policies;
   const Clock& clock;
   Handoff& handoff;
+  DatagramPool& datagrams;
   FlowHash hash;
   const std::atomic<bool>& stop;
 };
@@ -47,7 +50,8 @@ class Worker {
   void handle_received(std::span<rte_mbuf* const> received, Now now) noexcept;
   /// Lets the time up to `now` pass without packets, for replay: whatever should have ended has.
   void pass_time(Now now) noexcept;
-  void end_all_flows() noexcept { flows_.end_all(); }
+  /// As at shutdown: drops the fragments that still wait, and ends every flow.
+  void end_all_flows() noexcept;
 
   void join() noexcept { shared_.policies.join(options_.worker); }
   void leave() noexcept { shared_.policies.leave(options_.worker); }
@@ -60,6 +64,9 @@ class Worker {
   void handle_burst() noexcept;
   void finish_turn(Now now) noexcept;
   void take_policy(Now now) noexcept;
+  ClassifyContext classify_context() noexcept {
+    return {ports_, shared_.hash, fragments_, transmit_, counters_};
+  }
 
   const FlowStageOptions options_;
   const PortPair ports_;
@@ -69,6 +76,7 @@ class Worker {
   StatsCore& stats_;
   CoreCounters counters_;
   Transmit transmit_;
+  FragmentStage fragments_;
   FlowStage flows_;
   Burst burst_;
   uint32_t generation_ = 0;

@@ -73,6 +73,7 @@ struct Pipeline::Parts {
   explicit Parts(const Options& options)
       : pool(make_packet_pool(kPackets, 9000), rte_mempool_free),
         handoff(options.workers),
+        datagrams(options.fragments, options.workers),
         policies(options.workers) {
     if (!pool) throw std::runtime_error("no packet buffers");
     ports.push_back(std::make_unique<RingPort>("inside", options.workers, pool.get()));
@@ -89,7 +90,7 @@ struct Pipeline::Parts {
                           .queue = static_cast<uint16_t>(i)};
       workers.push_back(std::make_unique<Worker>(
           stage, pair, Orientation::by_port, pool.get(), events, stats->core(i), stats->counters(i),
-          Shared{policies, clock, handoff, FlowHash(1), stop}));
+          Shared{policies, clock, handoff, datagrams, FlowHash(1), stop}));
       workers.back()->join();
     }
   }
@@ -101,6 +102,7 @@ struct Pipeline::Parts {
   std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool;
   std::vector<std::unique_ptr<RingPort>> ports;
   Handoff handoff;
+  DatagramPool datagrams;
   PolicySlot policies;
   PolicyNames names;
   Clock clock;
@@ -138,8 +140,9 @@ void Pipeline::take_policy_away() {
 }
 
 void Pipeline::turn_all() {
-  // Twice, so that what one worker hands to another is handled as well.
-  for (int i = 0; i < 2; ++i) {
+  // Often enough that what one worker hands to another is handled as well, and what fragments make
+  // up at that one by a third.
+  for (int i = 0; i < 3; ++i) {
     for (auto& worker : parts_->workers) worker->turn(parts_->now);
   }
 }
@@ -213,7 +216,8 @@ std::string Pipeline::last_line(FlowEvent::Type type) {
 }
 
 unsigned Pipeline::packets_in_use() const {
-  return rte_mempool_in_use_count(parts_->pool.get());
+  return rte_mempool_in_use_count(parts_->pool.get()) +
+         rte_mempool_in_use_count(parts_->datagrams.get());
 }
 
 Packet decoded(const Bytes& frame) {

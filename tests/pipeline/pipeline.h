@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/inspect/fragment_table.h"
 #include "dataplane/inspect/packet.h"
 #include "dataplane/io/flow_event.h"
 #include "dataplane/io/flow_stage.h"
@@ -20,6 +21,7 @@ class Pipeline {
   struct Options {
     unsigned workers = 1;
     FlowStageOptions stage;
+    FragmentLimits fragments;
   };
 
   /// @param policy  YAML; empty: no policy is ever loaded.

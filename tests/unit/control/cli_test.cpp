@@ -302,8 +302,6 @@ TEST_CASE("replay: paths are checked before anything runs") {
   const std::vector<Row> rows{
       {{"--pcap", folder / "none"},
        "cannot read the capture " + (folder / "none").string() + ": No such file or directory"},
-      {{"--pcap", folder.path()},
-       "cannot read the capture " + folder.path().string() + ": it is a folder"},
       {{"--pcap", pcap, "--out", folder / "no" / "f"},
        "cannot write --out " + (folder / "no" / "f").string() + ": folder " +
            (folder / "no").string() + ": No such file or directory"},
@@ -336,7 +334,7 @@ TEST_CASE("replay hands the image and its arguments to the data plane beside it"
   const Finished finished = run({folder / "sallyport", "replay", "--policy", policy, "--pcap", pcap,
                                  "--write-pcap", folder / "out.pcap", "--checksums", "ignore"});
   CHECK(finished.status == 7);
-  const std::string arguments = " --pcap " + pcap + " --out - --write-pcap " +
+  const std::string arguments = " --out - --pcap " + pcap + " --write-pcap " +
                                 (folder / "out.pcap").string() + " --checksums ignore\n";
   CHECK(finished.out.starts_with("replay --image-fd "));
   CHECK(finished.out.ends_with(arguments));

@@ -78,6 +78,10 @@ TEST_CASE("each key sets its own value and no other", "[config]") {
        [](C& c) { c.http2_connections_per_worker = 9; }},
       {"inspection: {quic_handshakes_per_worker: 8}",
        [](C& c) { c.quic_handshakes_per_worker = 8; }},
+      {"fragments: {table_entries: 99}", [](C& c) { c.fragments.datagrams = 99; }},
+      {"fragments: {timeout_ms: 98}", [](C& c) { c.fragments.timeout_ms = 98; }},
+      {"fragments: {max_datagram_bytes: 9700}",
+       [](C& c) { c.fragments.max_datagram_bytes = 9700; }},
       {"inbound_flows: pass", [](C& c) { c.pass_inbound_flows = true; }},
       {"inbound_flows: drop", [](C&) {}},
       {"paths: {control_socket: /s}", [](C& c) { c.control_socket = "/s"; }},
@@ -126,6 +130,9 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
       {"inspection", "flows_per_worker", 16, 1u << 24},
       {"inspection", "http2_connections_per_worker", 1, 1u << 16},
       {"inspection", "quic_handshakes_per_worker", 1, 1u << 20},
+      {"fragments", "table_entries", 16, 16384},
+      {"fragments", "timeout_ms", 10, 60'000},
+      {"fragments", "max_datagram_bytes", 1500, 64'000},
   }));
   CAPTURE(row.key);
   const auto with = [&](const std::string& value) {
@@ -136,7 +143,8 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
     text += row.section + ":\n";
     if (row.section == "ports") text += "  inside: net_null0\n  outside: net_null1\n";
     if (row.key == "packets") {
-      return complaints(text + line + "inspection: {held_packets_per_worker: 16}\n");
+      return complaints(text + line + "inspection: {held_packets_per_worker: 16}\n" +
+                        "fragments: {table_entries: 16}\n");
     }
     if (row.key == "main") return complaints(text + "  workers: [7]\n" + line);
     return complaints(text + line);
@@ -207,6 +215,11 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
        "g.yaml:1:1: error[E106]: inspection.held_packets_per_worker over all workers is more than "
        "half of memory.packets (held packets would starve the receive queues: raise "
        "memory.packets)\n"},
+      {kPorts + "fragments: {table_entries: 4097}",
+       "g.yaml:1:1: error[E109]: fragments.table_entries over all workers is more than an eighth "
+       "of "
+       "memory.packets (fragments that wait would starve the receive queues: raise "
+       "memory.packets)\n"},
       {"ports: {inside: net_null0, outside: net_null0}",
        "g.yaml:1:1: error[E107]: ports.inside and ports.outside are the same device\n"},
       {"ports: {inside: 'net_null0,no-rx=1', outside: net_null0}",
@@ -221,7 +234,8 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
 }
 
 TEST_CASE("every section refuses keys it does not know", "[config]") {
-  for (const std::string section : {"cores", "memory", "flows", "inspection", "paths"}) {
+  for (const std::string section :
+       {"cores", "memory", "flows", "inspection", "fragments", "paths"}) {
     CHECK(complaints(kPorts + section + ":\n  zzzzzzzz: 1\n")
               .starts_with("g.yaml:3:3: error[E008]: unknown key 'zzzzzzzz' in " + section +
                            " (one of "));

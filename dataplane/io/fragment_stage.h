@@ -1,0 +1,66 @@
+#pragma once
+
+#include <rte_ip_frag.h>
+#include <rte_mbuf.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "dataplane/inspect/fragment_table.h"
+#include "dataplane/io/clock.h"
+#include "dataplane/io/counters.h"
+#include "dataplane/io/datagram_pool.h"
+#include "dataplane/io/flow_hash.h"
+#include "dataplane/io/handoff.h"
+
+namespace sallyport {
+
+/// Stage 2b: IP fragments in, whole datagrams out, before anything is decided. One worker collects
+/// all fragments of a datagram, chosen by its FragmentKey, and hands on what they make up like any
+/// received packet. Belongs to one worker.
+class FragmentStage {
+ public:
+  /// Throws std::runtime_error when memory is short. Start-up only.
+  FragmentStage(DatagramPool& datagrams, FlowHash hash, Handoff& handoff, unsigned worker,
+                CoreCounters counters);
+  ~FragmentStage();
+  FragmentStage(const FragmentStage&) = delete;
+  FragmentStage& operator=(const FragmentStage&) = delete;
+
+  /// The clock that the next packets see; drops what waited too long for its rest.
+  void begin_burst(Now now) noexcept;
+
+  /// Takes a frame that decode() called a fragment.
+  /// @return a whole packet to be decoded, in a buffer that may be another; nullptr when there is
+  ///         none: the fragment is kept, handed to its owner, or dropped and counted.
+  [[nodiscard]] rte_mbuf* take(rte_mbuf* mbuf, Direction direction) noexcept;
+
+  /// Drops all that is incomplete, at shutdown.
+  void end_all() noexcept;
+
+ private:
+  struct FreeTable {
+    void operator()(rte_ip_frag_tbl* table) const noexcept { rte_ip_frag_table_destroy(table); }
+  };
+
+  rte_mbuf* keep(rte_mbuf* mbuf, const Fragment& fragment, Direction direction,
+                 uint64_t hash) noexcept;
+  rte_mbuf* collect(rte_mbuf* mbuf, const Fragment& fragment, uint32_t index) noexcept;
+  rte_mbuf* whole_of(const rte_mbuf* chain, const FragmentRecord& record) noexcept;
+  void drop(rte_mbuf* mbuf, DropReason reason, uint32_t count) noexcept;
+  void forget(uint32_t index) noexcept;
+  void free_expired() noexcept;
+
+  DatagramPool& datagrams_;
+  const FlowHash hash_;
+  Handoff& handoff_;
+  const unsigned worker_;
+  CoreCounters counters_;
+  FragmentTable table_;
+  std::unique_ptr<rte_ip_frag_tbl, FreeTable> collected_;
+  rte_ip_frag_death_row dead_{};
+  uint64_t clock_ms_ = 0;  // does not wrap, as Now::ms does
+  uint32_t last_ms_ = 0;
+};
+
+}  // namespace sallyport
