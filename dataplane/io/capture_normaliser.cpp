@@ -1,6 +1,7 @@
 #include "dataplane/io/capture_normaliser.h"
 
-#include <algorithm>
+#include <map>
+#include <optional>
 
 #include "dataplane/io/capture_headers.h"
 #include "dataplane/io/capture_link.h"
@@ -76,9 +77,10 @@ std::expected<CaptureSurvey, std::string> Surveyor::finish(const CaptureReader& 
                         std::to_string(kMostFrameBytes) +
                         " bytes, and no TCP segments that could be cut up");
   }
-  if (cut_ > 0)
+  if (cut_ > 0) {
     out.notes.push_back(count_of_packets(cut_) + " cut up: over " +
                         std::to_string(kMostFrameBytes) + " bytes");
+  }
   const std::string why = mode == ChecksumMode::automatic ? offload_.why() : "";
   out.ignore_checksums = mode == ChecksumMode::ignore || !why.empty();
   if (!why.empty()) {

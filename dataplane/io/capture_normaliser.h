@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <expected>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>

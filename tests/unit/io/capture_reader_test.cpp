@@ -179,7 +179,9 @@ TEST_CASE("damage is told from a cut", "[capture]") {
       {"interface of another section", good().section().enhanced(0, 1, kOne).file(),
        CaptureFault::unknown_interface, 1},
       {"packet past its block",
-       good().block(6, OrderedBytes().number(0, 12).number(50, 4).number(50, 4).bytes).file(),
+       good()
+           .block(6, OrderedBytes().number(0, 4).number(0, 8).number(50, 4).number(50, 4).bytes)
+           .file(),
        CaptureFault::bad_block, 1},
       {"simple past its block", good().simple(kOne, 50).file(), CaptureFault::bad_block, 1},
       {"interface too short", good().block(1, Bytes(4, 0)).file(), CaptureFault::bad_block, 1},
