@@ -342,7 +342,7 @@ TEST_CASE("a datagram is neither too long nor in too many pieces", "[fragment]")
 TEST_CASE("without a buffer for the whole, a datagram is dropped", "[fragment]") {
   Pipeline pipeline(kPolicy, {.stage = {}, .fragments = {.datagrams = 16}});
   Conversation flow{.pipeline = pipeline};
-  const Bytes start = prefix_of(hello().sni("good.test").record(), 100);
+  const Bytes start = prefix_of(browser_hello("good.test").record(), 100);
   for (uint16_t i = 0; i < 17; ++i) {  // all held, for want of a name
     flow.client_port = static_cast<uint16_t>(30000 + i);
     flow.open();
