@@ -37,6 +37,7 @@ struct AppFacts {
   // For records alone.
   std::string_view host_text;  ///< The name as it stands there; perhaps an address, or no name.
   std::string_view target;     ///< Of a request, as sent.
+  std::string_view ja3;
   const ClientHello* hello = nullptr;
   uint16_t query_type = 0;  ///< DNS.
   bool http2 = false;

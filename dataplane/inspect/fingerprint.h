@@ -71,4 +71,32 @@ Ja3 make_ja3(const ClientHello& hello, FingerprintCache& cache) noexcept;
 Ja4 make_ja4(const ClientHello& hello, HelloTransport transport) noexcept;
 Ja4 make_ja4(const ClientHello& hello, HelloTransport transport, FingerprintCache& cache) noexcept;
 
+/// Both fingerprints of hellos, kept by what they are made of: the clients of one node send the
+/// same few hellos over and over. What a hello is known by is compared whole, so an answer is
+/// always right. One a worker, about 120 KiB.
+class HelloFingerprints {
+ public:
+  struct Both {
+    Ja3 ja3;
+    Ja4 ja4;
+  };
+  /// @return good until the next call.
+  const Both& of(const ClientHello& hello, HelloTransport transport) noexcept;
+
+ private:
+  static constexpr size_t kMostKeyBytes = 448;  ///< Longer ones are made each time.
+  static constexpr size_t kEntries = 128;
+  struct Entry {
+    uint32_t key_bytes = 0;
+    std::array<uint8_t, kMostKeyBytes> key;
+    Both both;
+  };
+
+  Both make(const ClientHello& hello, HelloTransport transport) noexcept;
+
+  FingerprintCache digests_;
+  std::array<Entry, kEntries> entries_;
+  Both passing_;
+};
+
 }  // namespace sallyport

@@ -85,7 +85,7 @@ struct FlowContext {
   DnsQuery dns_query;
   QuicScratch quic_scratch{};
   QuicStep quic_step;
-  FingerprintCache fingerprints{};
+  HelloFingerprints fingerprints{};
   FactSpace fact_space{};
   std::array<std::string_view, kMaxHelloAlpns> alpns;
   std::array<uint8_t, kMaxHeldBytesPerFlow> joined{};

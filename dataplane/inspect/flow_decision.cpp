@@ -107,13 +107,15 @@ void forget_unread_headers(AppFacts& facts, const PolicyTable& table) noexcept {
   if (!all) facts.headers_known = Known::unknown;
 }
 
-void add_fingerprint(AppFacts& facts, Ja4& space, FlowContext& context) noexcept {
-  if (facts.hello == nullptr || facts.ja4_known == Known::present) return;
+// The fingerprints stay until the next hello is read.
+void add_fingerprints(AppFacts& facts, FlowContext& context) noexcept {
+  if (facts.hello == nullptr) return;
   const bool quic = facts.app == AppProtocol::quic;
-  space = make_ja4(*facts.hello, quic ? HelloTransport::quic : HelloTransport::tcp,
-                   context.fingerprints);
+  const auto& both =
+      context.fingerprints.of(*facts.hello, quic ? HelloTransport::quic : HelloTransport::tcp);
+  facts.ja3 = both.ja3.view();
   facts.ja4_known = Known::present;
-  facts.ja4 = space.view();
+  facts.ja4 = both.ja4.view();
 }
 
 // @return false when there is no room. Facts too long to keep are not kept: after a push the flow
@@ -130,8 +132,7 @@ bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
 }  // namespace
 
 void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept {
-  Ja4 ja4;
-  add_fingerprint(facts, ja4, context);
+  add_fingerprints(facts, context);
   set_denied(flow, reason, context.generation);
   context.observer.decided(flow, facts);
 }
@@ -143,8 +144,7 @@ void decide_start(Flow& flow, FlowContext& context) noexcept {
 }
 
 void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
-  Ja4 ja4;
-  add_fingerprint(facts, ja4, context);
+  add_fingerprints(facts, context);
   flow.app_known = facts.app_known;
   flow.app = facts.app;
   flow.http2 = facts.http2;

@@ -247,8 +247,9 @@ void FlowEvent::set(EventText which, std::string_view text, size_t most) noexcep
   for (size_t i = index; i < kEventTexts; ++i) text_ends[i] = static_cast<uint16_t>(begin + size);
 }
 
-void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent& event) noexcept {
+void put_facts(const AppFacts& facts, FlowEvent& event) noexcept {
   constexpr size_t kMostHost = 255;
+  constexpr size_t kMostFingerprint = 36;
   constexpr size_t kMostMethod = 32;
   constexpr size_t kMostTarget = 2048;
   event.http2 = facts.http2;
@@ -266,9 +267,9 @@ void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent&
   if (facts.hello != nullptr) {
     event.tls_version = newest_version(*facts.hello);
     event.ech_known = facts.hello->encrypted_hello ? Known::present : Known::absent;
-    event.set(EventText::ja3, make_ja3(*facts.hello, fingerprints).view(), sizeof(Ja3));
   }
-  event.set(EventText::ja4, facts.ja4, sizeof(Ja4));
+  event.set(EventText::ja3, facts.ja3, kMostFingerprint);
+  event.set(EventText::ja4, facts.ja4, kMostFingerprint);
   event.set(EventText::method, facts.method, kMostMethod);
   const auto path = facts.paths.empty() ? std::string_view{} : facts.paths.front();
   event.set(EventText::target, facts.target.empty() ? path : facts.target, kMostTarget);

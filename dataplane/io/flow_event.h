@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "dataplane/inspect/app_facts.h"
-#include "dataplane/inspect/fingerprint.h"
 #include "dataplane/inspect/flow.h"
 #include "dataplane/io/policy_names.h"
 
@@ -74,7 +73,7 @@ struct FlowEvent {
 };
 
 /// Copies what was decided into an event.
-void put_facts(const AppFacts& facts, FingerprintCache& fingerprints, FlowEvent& event) noexcept;
+void put_facts(const AppFacts& facts, FlowEvent& event) noexcept;
 
 /// Where a worker puts its events.
 class FlowEventSink {

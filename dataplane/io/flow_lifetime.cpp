@@ -224,7 +224,7 @@ void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type ty
   event.app = flow.app;
   event.would_deny = flow.would_deny;
   event.opened_inside = (flow.progress & kOpenedInside) != 0;
-  put_facts(facts, context_.fingerprints, event);
+  put_facts(facts, event);
   event.http2 = flow.http2;
   if (!events_.push(event)) counters_.add(Counter::events_lost_ring_full);
 }

@@ -72,10 +72,12 @@ class LineSink final : public FlowEventSink {
 
   void note(const FlowEvent& event) {
     if (event.app_known != Known::present) return;
-    Said& said = said_.try_emplace(event.flow_id, Said{event, {}}).first->second;
+    const auto [found, is_new] = said_.try_emplace(event.flow_id);
+    Said& said = found->second;
     // Of a hello that came in two attempts, or was refused at first, the one that told something.
-    const bool told_nothing = said.hosts.empty() && said.first.text(EventText::ja4).empty();
-    if (told_nothing && said.first.text(EventText::method).empty()) said.first = event;
+    const bool told_nothing = said.hosts.empty() && said.first.text(EventText::ja4).empty() &&
+                              said.first.text(EventText::method).empty();
+    if (is_new || told_nothing) said.first = event;
     const std::string host(event.text(EventText::host));
     if (host.empty() || std::ranges::find(said.hosts, host) != said.hosts.end()) return;
     said.hosts.push_back(host);

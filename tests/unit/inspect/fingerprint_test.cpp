@@ -178,3 +178,36 @@ TEST_CASE("fingerprints hold for the longest lists", "[fingerprint]") {
   CHECK(ja4(longest) == "t12i996400_7201c3993bac_615fcf78b05c");
   CHECK(ja3(longest) == "85bf4cc6b0e25f82ad80a972eb220762");
 }
+
+TEST_CASE("hellos that differ in anything a fingerprint is made of are told apart",
+          "[fingerprint]") {
+  const auto known = std::make_unique<HelloFingerprints>();
+  const auto base = [] { return browser_hello("a.test"); };
+  const std::vector<HelloBuilder> hellos{
+      base(),
+      browser_hello("another.test"),
+      base().suites({0x1301}),
+      base().extension(4711, {}),
+      base().groups({29}),
+      hello().legacy_version(0x0302),
+      hello().versions({0x0304}),
+      hello().groups({29}),
+      hello().signatures({0x0403}),
+      hello(),
+      hello().sni("a.test"),
+      hello().alpn({"h2"}),
+      hello().alpn({"http/1.1", "h2"}),
+      hello().alpn({"h2", "http/1.1"}),
+      hello().suites(std::vector<uint16_t>(300, 0x1301)),  // too long to be kept
+  };
+  for (int round = 0; round < 2; ++round) {
+    for (const HelloBuilder& builder : hellos) {
+      const Parsed one(builder);
+      for (const HelloTransport transport : {HelloTransport::tcp, HelloTransport::quic}) {
+        const auto& got = known->of(one.hello, transport);
+        CHECK(got.ja3.view() == make_ja3(one.hello).view());
+        CHECK(got.ja4.view() == make_ja4(one.hello, transport).view());
+      }
+    }
+  }
+}
