@@ -46,7 +46,6 @@ std::span<const uint8_t> key_of(const ClientHello& hello, HelloTransport transpo
   key.put(hello.supported_versions);
   key.put(hello.supported_groups);
   key.put(hello.signature_algorithms);
-
   key.put(hello.point_formats);
   key.put(hello.alpns);
   return key.key();

@@ -188,7 +188,6 @@ TEST_CASE("hellos that differ in anything a fingerprint is made of are told apar
       browser_hello("another.test"),
       base().suites({0x1301}),
       base().extension(4711, {}),
-      base().groups({29}),
       hello().legacy_version(0x0302),
       hello().versions({0x0304}),
       hello().groups({29}),
