@@ -182,10 +182,6 @@ const Bytes kHttpRequest = bytes_of(
     "Connection: keep-alive\r\n\r\n");
 constexpr std::string_view kHeaderNames[] = {"user-agent"};
 
-void http_request(benchmark::State& state) {
-  run_identify(state, kHttpRequest);
-}
-
 // From bytes to every fact that a rule may ask for.
 void run_http(benchmark::State& state, const Bytes& stream) {
   const auto scratch = std::make_unique<HttpScratch>();
@@ -318,7 +314,6 @@ BENCHMARK(quic_initial_keys);
 BENCHMARK(quic_initial_aes);
 BENCHMARK(quic_initial_again);
 BENCHMARK(quic_short_header);
-BENCHMARK(http_request);
 BENCHMARK(http_request_to_facts);
 BENCHMARK(http_request_with_four_paths);
 BENCHMARK(http_body_64_kib);

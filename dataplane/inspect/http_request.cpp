@@ -228,17 +228,6 @@ bool is_http_request_field(std::string_view name) noexcept {
   return equal_ignoring_case(name, "host") || HttpFraming::reads(name);
 }
 
-HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexcept {
-  name.clear();
-  HttpHeaderSink nothing({}, {});
-  HttpRequest request;
-  HttpBody body;
-  RequestHead head(request);
-  const HttpHead out = parse_head(prefix, nothing, head, body);
-  if (out.status == Status::done) name = request.host;
-  return out;
-}
-
 HttpHead parse_http_request(std::span<const uint8_t> prefix,
                             std::span<const std::string_view> header_names, HttpScratch& scratch,
                             HttpRequest& out, HttpBody& body) noexcept {

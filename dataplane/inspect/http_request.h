@@ -18,7 +18,7 @@ struct HttpHead {
   enum class Status : uint8_t {
     need_more,  ///< Still may become a request head, or more of one.
     not_http,   ///< No HTTP/1 request starts like this.
-    done,       ///< A whole head; `name` holds its host, or is empty.
+    done,       ///< A whole head.
     fault,      ///< An HTTP/1 request that RFC 9112 forbids.
   };
   Status status = Status::need_more;
@@ -29,29 +29,23 @@ struct HttpHead {
   size_t bytes = 0;  ///< With done: of the prefix, up to behind the empty line.
 };
 
-/// Reads the head of the first HTTP/1 request of a stream (RFC 9112).
+/// Reads the head of an HTTP/1 request (RFC 9112), and everything of it that a policy may ask for.
 ///
 /// The bytes are HTTP when the first line is "method SP … HTTP/1."; line ends in front of it are
 /// skipped, as servers do (section 2.2). Anything else, such as SMTP, IRC, Redis, NATS, RTSP, SSH
 /// or the HTTP/2 preface, is not_http as soon as that is certain. A line that a lenient server
 /// could still take for a request is a fault, so that no policy on names is evaded by it.
 ///
-/// @param prefix  The stream from its first byte. Borrowed for the call.
-/// @param name    The host the request is for, canonical: the target's when that names one, else
-///                the Host field's. Left empty for an address, an empty Host, or HTTP/1.0 with
-///                none.
-///
-/// The answer depends only on the bytes up to where it is certain: any longer prefix gives it too.
-[[nodiscard]] HttpHead parse_http_head(std::span<const uint8_t> prefix, HostName& name) noexcept;
-
-/// The same, and reads everything else of the request that a policy may ask for.
-///
+/// @param prefix        The stream from the request's first byte. Borrowed.
 /// @param header_names  Lower-case names of the fields to report.
 /// @param scratch       Any content; overwritten.
-/// @param out           Overwritten; borrows from prefix, header_names and scratch. With fault:
-/// what
-///                      was read before it, for records only.
+/// @param out           Overwritten; borrows from prefix, header_names and scratch. Its host is the
+///                      target's when that names one, else the Host field's; empty for an address,
+///                      an empty Host, or HTTP/1.0 with none. With fault: what was read before it,
+///                      for records only.
 /// @param body          With done: what stands behind the head.
+///
+/// The answer depends only on the bytes up to where it is certain: any longer prefix gives it too.
 [[nodiscard]] HttpHead parse_http_request(std::span<const uint8_t> prefix,
                                           std::span<const std::string_view> header_names,
                                           HttpScratch& scratch, HttpRequest& out,

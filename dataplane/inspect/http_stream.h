@@ -54,9 +54,6 @@ class HttpStream {
   /// @param bytes  At most body_bytes_left().
   void pass_body(uint64_t bytes) noexcept;
 
-  /// The window is inside a request head, of which nothing new is told before a line ends.
-  bool in_head() const noexcept { return phase_ == Phase::head && seen_bytes_ != 0; }
-
   /// The client asked for a tunnel, and what it sends now waits for the server's answer.
   bool awaits_response() const noexcept { return phase_ == Phase::await_response; }
 

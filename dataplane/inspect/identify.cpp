@@ -1,6 +1,5 @@
 #include "dataplane/inspect/identify.h"
 
-#include "dataplane/inspect/http_request.h"
 #include "dataplane/inspect/tls_client_hello.h"
 #include "dataplane/inspect/tls_record.h"
 
@@ -20,7 +19,6 @@ void set_app(AppProtocol app, Identified& out) noexcept {
   out.app = app;
 }
 
-// None of AppProtocol: nothing in it names a host.
 void set_absent(Identified& out) noexcept {
   out.status = Status::done;
   out.app_known = Known::absent;
@@ -52,36 +50,15 @@ void identify_tls(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& 
   set_named(out);
 }
 
-void identify_http(std::span<const uint8_t> prefix, bool ended, Identified& out) noexcept {
-  const HttpHead head = parse_http_head(prefix, out.name);
-  if (head.is_http) set_app(AppProtocol::http, out);
-  switch (head.status) {
-    case HttpHead::Status::not_http:
-      return set_absent(out);
-    case HttpHead::Status::fault:
-      set_app(AppProtocol::http, out);
-      return set_fault(head.fault, out);
-    case HttpHead::Status::done:
-      return set_named(out);
-    case HttpHead::Status::need_more:
-      if (!ended) return need(prefix.size() + 1, out);
-      if (head.is_http) return set_fault(InspectFault::http_bad_header, out);
-      return set_absent(out);
-  }
-}
-
 }  // namespace
 
 void identify(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
               Identified& out) noexcept {
   out = Identified{};
   if (starts_like_tls(prefix)) return identify_tls(prefix, ended, scratch, out);
-  const bool maybe_tls = prefix.size() == 1 && is_tls_content_type(prefix[0]);
-  if (maybe_tls || prefix.empty()) {
-    if (ended) return set_absent(out);
-    return need(prefix.size() + 1, out);
-  }
-  identify_http(prefix, ended, out);
+  const bool undecided = prefix.empty() || (prefix.size() == 1 && is_tls_content_type(prefix[0]));
+  if (undecided && !ended) return need(prefix.size() + 1, out);
+  set_absent(out);
 }
 
 }  // namespace sallyport

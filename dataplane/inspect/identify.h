@@ -75,8 +75,8 @@ struct Identified {
   };
   Status status = Status::need_more;
   InspectFault fault = InspectFault::none;
-  /// With done: present, or absent for an unknown protocol. With fault: present. With need_more it
-  /// may be present already.
+  /// With done: present for TLS, else absent. With fault: present. With need_more it may be present
+  /// already.
   Known app_known = Known::unknown;
   AppProtocol app{};
   Known name_known = Known::unknown;  ///< With done: present or absent.
@@ -90,8 +90,8 @@ struct Identified {
   ClientHello hello;
 };
 
-/// Names a TCP flow from the bytes its client sent first. TLS and HTTP/1 are found by their bytes
-/// on any port; everything else is app absent.
+/// Looks for the TLS hello that a client's stream starts with, on any port. A stream that starts
+/// otherwise is app absent: it may still be another protocol.
 ///
 /// @param prefix   The client's stream from its first byte, in order, without a gap. Borrowed.
 /// @param ended    The client has sent FIN right after `prefix`: nothing more can come.

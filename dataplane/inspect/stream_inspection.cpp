@@ -93,9 +93,7 @@ Look take_hello(const Window& window, const ClientHello& hello, const HostName& 
   return window.decide(facts, end);
 }
 
-Look look_for_tls(const Window& window) noexcept {
-  Identified& found = window.context.identified;
-  identify(window.bytes, window.ended, window.context.identify_scratch, found);
+Look take_tls(const Window& window, const Identified& found) noexcept {
   switch (found.status) {
     case Identified::Status::need_more:
       return window.need(found.need_bytes);
@@ -114,10 +112,11 @@ Look look_for_tls(const Window& window) noexcept {
 // Which of the protocols the first bytes belong to. TLS shows by its record types, which are no
 // length of a query; DNS over TCP by a length under 4 KiB; the others start with letters.
 Look identify_stream(const Window& window) noexcept {
-  if (window.bytes.empty()) return window.ended ? settle_unknown(window) : Look::more;
-  if (starts_like_tls(window.bytes)) return look_for_tls(window);
-  const bool maybe_tls = window.bytes.size() == 1 && is_tls_content_type(window.bytes[0]);
-  if (maybe_tls) return window.ended ? settle_unknown(window) : window.need(2);
+  Identified& found = window.context.identified;
+  identify(window.bytes, window.ended, window.context.identify_scratch, found);
+  if (found.app_known == Known::present) return take_tls(window, found);
+  if (found.status == Identified::Status::need_more) return window.need(found.need_bytes);
+  if (window.bytes.empty()) return settle_unknown(window);
 
   switch (window.ended ? Http2Preface::no : find_http2_preface(window.bytes)) {
     case Http2Preface::need_more:

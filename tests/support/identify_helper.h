@@ -17,8 +17,8 @@ inline std::string describe(const Identified& got) {
   if (got.app_known == Known::unknown || got.name_known == Known::unknown)
     return "done, but unknown";
   if (got.app_known == Known::absent) return got.name_known == Known::absent ? "absent" : "named?";
-  const std::string app = got.app == AppProtocol::tls ? "tls " : "http ";
-  return app + (got.name_known == Known::present ? std::string(got.name.view()) : "-");
+  return std::string("tls ") +
+         (got.name_known == Known::present ? std::string(got.name.view()) : "-");
 }
 
 /// Feeds an identify() whose scratch starts with junk from the call before.
