@@ -145,6 +145,22 @@ TEST_CASE("fragments of two VLANs, sides, protocols or ids never meet", "[fragme
   CHECK(fragments::joined(pipeline.to_outside()) == whole);
 }
 
+TEST_CASE("the headers of a datagram are those of its first fragment", "[fragment]") {
+  const Family family = GENERATE(from_range(kFamilies));
+  Pipeline pipeline(kPolicy);
+  const Bytes whole = query(family).frame();
+  const std::vector<Bytes> parts = fragments::split(whole, kStep);
+  Bytes later = parts[1];
+  if (fragments::is_v4(whole)) {
+    later.at(14 + 8) = 3;  // time to live
+    fragments::set_checksum(later);
+  } else {
+    later.at(14 + 40) = 47;  // next header: GRE (RFC 8200 section 4.5 has it ignored)
+  }
+  send(pipeline, {later, parts[2], parts[0]});
+  CHECK(pipeline.to_outside() == parts);
+}
+
 TEST_CASE("a TLS hello in fragments is held and decided like any other", "[fragment]") {
   const bool v6 = GENERATE(false, true);
   const bool good = GENERATE(true, false);
