@@ -93,7 +93,7 @@ inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
     {DropReason::fragment_too_long, "fragment_too_long",
      "Fragments of datagrams over fragments.max_datagram_bytes."},
     {DropReason::fragment_too_many, "fragment_too_many",
-     "Fragments of datagrams that come in more than eight."},
+     "Fragments of datagrams that come in more than 64."},
     {DropReason::no_datagram_buffer, "no_datagram_buffer",
      "Fragments for want of a buffer for the whole datagram."},
 }};

@@ -22,25 +22,17 @@ FragmentStep FragmentRecord::judge(const Fragment& fragment,
   }
   // Another end, or something behind it.
   if (end != 0 && (is_end || to > end)) return FragmentStep::overlap;
-  const bool is_middle = fragment.from != 0 && fragment.more;
-  if (count == kMostFragments || (is_middle && middles == kMostFragments - 2)) {
-    return FragmentStep::too_many;
-  }
+  if (count == kMostFragments) return FragmentStep::too_many;
   return FragmentStep::kept;
 }
 
 FragmentStep FragmentRecord::add(const Fragment& fragment, uint32_t max_datagram_bytes) noexcept {
   if (is_lost()) return fate;
   const FragmentStep step = judge(fragment, max_datagram_bytes);
-  if (step == FragmentStep::duplicate) return step;
-  if (step != FragmentStep::kept) {
-    fate = step;
-    return step;
-  }
+  if (step != FragmentStep::kept) return step;
   const uint32_t to = fragment.from + fragment.bytes;
   payload_offset = fragment.payload_offset;
   most_bytes = std::max(most_bytes, fragment.packet_bytes());
-  if (fragment.from != 0 && fragment.more) ++middles;
   if (!fragment.more) end = to;
   bytes += fragment.bytes;
   ranges[count++] = {.from = static_cast<uint16_t>(fragment.from), .to = static_cast<uint16_t>(to)};
@@ -75,7 +67,6 @@ uint32_t FragmentTable::insert(const Fragment& fragment, Direction direction, ui
   free_ = record.hash_next;
   record = {.key = fragment.key,
             .direction = direction,
-            .number = ++last_number_,
             .started_ms = now_ms,
             .hash_next = buckets_[bucket],
             .older = newest_,
@@ -99,18 +90,20 @@ FragmentTable::Added FragmentTable::add(const Fragment& fragment, Direction dire
   }
   if (index == kNone) index = insert(fragment, direction, bucket, now_ms);
   if (index == kNone) return {FragmentStep::table_full, kNone};
-  FragmentRecord& record = records_[index];
-  const bool was_lost = record.is_lost();
-  const FragmentStep step = record.add(fragment, limits_.max_datagram_bytes);
-  if (step == FragmentStep::kept || step == FragmentStep::complete) ++fragments_;
-  return {step, index, record.is_lost() && !was_lost ? record.count : 0U};
+  const FragmentStep step = records_[index].add(fragment, limits_.max_datagram_bytes);
+  if (step >= FragmentStep::overlap) return {step, index, lose(index, step)};
+  if (step != FragmentStep::duplicate) ++fragments_;
+  return {step, index};
 }
 
+// Nothing of it will ever be used: only the record stays, to know what else belongs to it.
 uint32_t FragmentTable::lose(uint32_t index, FragmentStep why) noexcept {
   FragmentRecord& record = records_[index];
-  if (record.is_lost()) return 0;
-  record.fate = why;
-  return record.count;
+  if (!record.is_lost()) record.fate = why;
+  const uint32_t lost = record.count;
+  fragments_ -= lost;
+  record.count = 0;
+  return lost;
 }
 
 uint32_t FragmentTable::expired(uint64_t now_ms) const noexcept {

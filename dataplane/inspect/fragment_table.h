@@ -21,8 +21,8 @@ enum class FragmentStep : uint8_t {
   table_full,  ///< No room for another datagram or fragment.
 };
 
-/// DPDK collects this many: see RTE_LIBRTE_IP_FRAG_MAX_FRAG.
-inline constexpr uint32_t kMostFragments = 8;
+/// Of one datagram: 16 KiB in pieces of 256 bytes.
+inline constexpr uint32_t kMostFragments = 64;
 
 struct FragmentLimits {
   uint32_t datagrams = 256;             ///< Under way at once; twice as many fragments.
@@ -32,7 +32,8 @@ struct FragmentLimits {
   bool operator==(const FragmentLimits&) const = default;
 };
 
-/// What is known of one datagram under way: which of its bytes are there, never the bytes.
+/// What is known of one datagram under way: which of its bytes are there, never the bytes. Whoever
+/// holds those keeps them in the order of `ranges`.
 struct FragmentRecord {
   struct Range {
     uint16_t from = 0;
@@ -42,13 +43,11 @@ struct FragmentRecord {
   FragmentKey key;
   Direction direction{};
   FragmentStep fate = FragmentStep::kept;  ///< From `overlap` on: lost, and why.
-  uint8_t count = 0;                       ///< Fragments kept.
-  uint8_t middles = 0;                     ///< Of them neither first nor last.
+  uint8_t count = 0;                       ///< Fragments kept; none once it is lost.
   uint16_t payload_offset = 0;             ///< Of every fragment in its frame.
   uint16_t most_bytes = 0;                 ///< Of the longest, from the IP header on.
-  uint32_t end = 0;     ///< Once the last fragment is there: the payload's length.
-  uint32_t bytes = 0;   ///< There so far.
-  uint64_t number = 0;  ///< Never the same twice.
+  uint32_t end = 0;    ///< Once the last fragment is there: the payload's length.
+  uint32_t bytes = 0;  ///< There so far.
   uint64_t started_ms = 0;
   std::array<Range, kMostFragments> ranges{};
   uint32_t hash_next = 0;  ///< Links of the table.
@@ -57,14 +56,15 @@ struct FragmentRecord {
   uint32_t bucket = 0;
 
   bool is_lost() const noexcept { return fate >= FragmentStep::overlap; }
-  /// Takes a fragment of this datagram. @return anything but table_full.
+  /// Takes a fragment of this datagram. @return anything but table_full; what is lost is lost by
+  ///         the table.
   FragmentStep add(const Fragment& fragment, uint32_t max_datagram_bytes) noexcept;
 
  private:
   FragmentStep judge(const Fragment& fragment, uint32_t max_datagram_bytes) const noexcept;
 };
 
-/// The datagrams under way at one worker, whose fragments are collected elsewhere. Two overlapping
+/// The datagrams under way at one worker, whose fragments lie elsewhere. Two overlapping
 /// fragments are never both kept, so that no two receivers could read a datagram differently
 /// (RFC 5722, for IPv4 too). Allocated once; belongs to one worker.
 class FragmentTable {
@@ -76,7 +76,7 @@ class FragmentTable {
   struct Added {
     FragmentStep step;
     uint32_t index;     ///< Of the record; may be kNone with table_full.
-    uint32_t lost = 0;  ///< Fragments kept before, if this one spoilt their datagram.
+    uint32_t lost = 0;  ///< Fragments kept before, if this one spoilt their datagram: to be let go.
   };
   /// @param hash    Of fragment.key, keyed by a secret: always by the same.
   /// @param now_ms  Never less than before.
@@ -86,8 +86,6 @@ class FragmentTable {
   ///         asked again until there is none, before each add().
   uint32_t expired(uint64_t now_ms) const noexcept;
   void remove(uint32_t index) noexcept;
-  /// The datagram is lost. @return how many of its fragments were kept; 0 if it was lost before.
-  uint32_t lose(uint32_t index, FragmentStep why) noexcept;
 
   const FragmentRecord& operator[](uint32_t index) const noexcept { return records_[index]; }
   uint32_t oldest() const noexcept { return oldest_; }
@@ -96,6 +94,7 @@ class FragmentTable {
 
  private:
   uint32_t find(const Fragment& fragment, Direction direction, uint32_t bucket) const noexcept;
+  uint32_t lose(uint32_t index, FragmentStep why) noexcept;
   uint32_t insert(const Fragment& fragment, Direction direction, uint32_t bucket,
                   uint64_t now_ms) noexcept;
 
@@ -107,7 +106,6 @@ class FragmentTable {
   uint32_t newest_ = kNone;
   uint32_t size_ = 0;
   uint32_t fragments_ = 0;
-  uint64_t last_number_ = 0;
 };
 
 }  // namespace sallyport

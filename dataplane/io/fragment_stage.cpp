@@ -1,33 +1,11 @@
-// For rte_ip_frag_table_del_expired_entries(), "experimental" since 2018.
-#define ALLOW_EXPERIMENTAL_API  // NOLINT(readability-identifier-naming): DPDK's name
-
 #include "dataplane/io/fragment_stage.h"
 
-#include <rte_ip.h>
-
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
-#include "dataplane/inspect/big_endian.h"
 #include "dataplane/io/burst.h"
 
 namespace sallyport {
 namespace {
-
-static_assert(kMostFragments == RTE_LIBRTE_IP_FRAG_MAX_FRAG,
-              "FragmentRecord must refuse what rte_ip_frag would");
-
-constexpr uint32_t kBucketEntries = 16;
-constexpr uint16_t kLabelBytes = sizeof(rte_ipv4_hdr);
-
-rte_ip_frag_tbl* make_table(const FragmentLimits& limits) {
-  // Twice as many places as datagrams in buckets of 16, two for each key: one that is full while
-  // the table is not is next to impossible, and costs a datagram.
-  const uint32_t buckets = (limits.datagrams + kBucketEntries - 1) / kBucketEntries;
-  return rte_ip_frag_table_create(buckets, kBucketEntries, limits.datagrams, limits.timeout_ms,
-                                  SOCKET_ID_ANY);
-}
 
 DropReason reason_of(FragmentStep step) noexcept {
   switch (step) {
@@ -47,26 +25,6 @@ DropReason reason_of(FragmentStep step) noexcept {
   return DropReason::fragment_table_full;
 }
 
-// rte_ip_frag finds a datagram by addresses and id alone, of IPv4 not even by the protocol, and of
-// IPv6 takes no header before the fragment header. So it is shown a header of our own in front of
-// the frame: its addresses are the record's number, the same for no other datagram, and everything
-// from the frame's first byte to the payload counts as its options.
-rte_ipv4_hdr* put_label(rte_mbuf* mbuf, const Fragment& fragment, uint64_t number) noexcept {
-  auto* label = reinterpret_cast<rte_ipv4_hdr*>(rte_pktmbuf_prepend(mbuf, kLabelBytes));
-  if (label == nullptr) return nullptr;
-  const auto header_bytes = static_cast<uint16_t>(kLabelBytes + fragment.payload_offset);
-  *label = {};
-  label->version_ihl = RTE_IPV4_VHL_DEF;
-  label->total_length = rte_cpu_to_be_16(static_cast<uint16_t>(header_bytes + fragment.bytes));
-  label->fragment_offset = rte_cpu_to_be_16(static_cast<uint16_t>(
-      fragment.from / RTE_IPV4_HDR_OFFSET_UNITS | (fragment.more ? RTE_IPV4_HDR_MF_FLAG : 0)));
-  label->src_addr = static_cast<uint32_t>(number);
-  label->dst_addr = static_cast<uint32_t>(number >> 32);
-  mbuf->l2_len = 0;
-  mbuf->l3_len = header_bytes & 0x1ffU;  // 9 bits: 20, 22 and 400 bytes at most
-  return label;
-}
-
 }  // namespace
 
 FragmentStage::FragmentStage(DatagramPool& datagrams, FlowHash hash, Handoff& handoff,
@@ -77,46 +35,36 @@ FragmentStage::FragmentStage(DatagramPool& datagrams, FlowHash hash, Handoff& ha
       worker_(worker),
       counters_(counters),
       table_(datagrams.limits()),
-      collected_(make_table(datagrams.limits())) {
-  if (!collected_) throw std::runtime_error("fragment table: raise memory.total_mb");
-}
+      held_(datagrams.limits().datagrams) {}
 
 FragmentStage::~FragmentStage() {
-  rte_ip_frag_free_death_row(&dead_, 0);
+  end_all();
 }
 
+// Each datagram is dropped once, so this costs no more than its fragments did.
 void FragmentStage::begin_burst(Now now) noexcept {
   clock_ms_ += now.ms - last_ms_;  // wraps as the clock does
   last_ms_ = now.ms;
-  if (table_.expired(clock_ms_) != FragmentTable::kNone) free_expired();
-}
-
-// Each datagram is dropped once, so this costs no more than its first fragment did. rte_ip_frag
-// counts the same time from the same clock, and forgets the same datagrams.
-void FragmentStage::free_expired() noexcept {
   for (uint32_t i = table_.expired(clock_ms_); i != FragmentTable::kNone;
        i = table_.expired(clock_ms_)) {
     forget(i);
   }
-  uint32_t freed = 0;
-  do {
-    rte_ip_frag_table_del_expired_entries(collected_.get(), &dead_, clock_ms_);
-    freed = dead_.cnt;
-    rte_ip_frag_free_death_row(&dead_, 0);
-  } while (freed > 0);
-}
-
-void FragmentStage::forget(uint32_t index) noexcept {
-  const FragmentRecord& record = table_[index];
-  if (!record.is_lost()) counters_.drop(DropReason::fragment_timeout, record.count);
-  table_.remove(index);
-  counters_.set(Counter::fragments_held, table_.fragments());
 }
 
 void FragmentStage::end_all() noexcept {
   while (table_.oldest() != FragmentTable::kNone) forget(table_.oldest());
-  clock_ms_ += uint64_t{datagrams_.limits().timeout_ms} + 1;
-  free_expired();
+}
+
+void FragmentStage::forget(uint32_t index) noexcept {
+  const uint32_t count = table_[index].count;
+  counters_.drop(DropReason::fragment_timeout, count);
+  release(index, count);
+  table_.remove(index);
+  counters_.set(Counter::fragments_held, table_.fragments());
+}
+
+void FragmentStage::release(uint32_t index, uint32_t count) noexcept {
+  if (count > 0) rte_pktmbuf_free_bulk(held_[index].data(), count);
 }
 
 rte_mbuf* FragmentStage::take(rte_mbuf* mbuf, Direction direction) noexcept {
@@ -141,7 +89,7 @@ rte_mbuf* FragmentStage::take(rte_mbuf* mbuf, Direction direction) noexcept {
   if (handoff_.give(owner, mbuf)) {
     counters_.add(Counter::handed_off);
   } else {
-    drop(mbuf, DropReason::handoff_ring_full, 1);
+    drop(mbuf, DropReason::handoff_ring_full);
   }
   return nullptr;
 }
@@ -150,51 +98,39 @@ rte_mbuf* FragmentStage::keep(rte_mbuf* mbuf, const Fragment& fragment, Directio
                               uint64_t hash) noexcept {
   counters_.add(Counter::fragments_rx);
   const auto [step, index, lost] = table_.add(fragment, direction, hash, clock_ms_);
+  counters_.set(Counter::fragments_held, table_.fragments());
   if (step == FragmentStep::kept || step == FragmentStep::complete) {
-    return collect(mbuf, fragment, index);
+    held_[index][table_[index].count - 1U] = mbuf;
+    return step == FragmentStep::complete ? put_together(index) : nullptr;
   }
   // With the fragment that spoils a datagram goes all that is there of it.
-  drop(mbuf, reason_of(step), lost + 1);
+  drop(mbuf, reason_of(step));
+  counters_.drop(reason_of(step), lost);
+  if (lost > 0) release(index, lost);
   return nullptr;
 }
 
-rte_mbuf* FragmentStage::collect(rte_mbuf* mbuf, const Fragment& fragment,
-                                 uint32_t index) noexcept {
+rte_mbuf* FragmentStage::put_together(uint32_t index) noexcept {
   const FragmentRecord& record = table_[index];
-  rte_ipv4_hdr* label = put_label(mbuf, fragment, record.number);
-  if (label == nullptr) {
-    drop(mbuf, DropReason::no_datagram_buffer, table_.lose(index, FragmentStep::table_full));
-    return nullptr;
-  }
-  rte_mbuf* chain =
-      rte_ipv4_frag_reassemble_packet(collected_.get(), &dead_, mbuf, clock_ms_, label);
-  counters_.set(Counter::fragments_held, table_.fragments());
-  if (chain == nullptr) {
-    if (std::find(dead_.row, dead_.row + dead_.cnt, mbuf) != dead_.row + dead_.cnt) {
-      counters_.drop(DropReason::fragment_table_full, table_.lose(index, FragmentStep::table_full));
-    }
-    rte_ip_frag_free_death_row(&dead_, 0);
-    return nullptr;
-  }
-  rte_mbuf* whole = whole_of(chain, record);
-  rte_pktmbuf_free(chain);
+  rte_mbuf* whole = whole_of(record, held_[index]);
   if (whole != nullptr) {
     counters_.add(Counter::datagrams_reassembled);
   } else {
     counters_.drop(DropReason::no_datagram_buffer, record.count);
   }
+  release(index, record.count);
   table_.remove(index);
   counters_.set(Counter::fragments_held, table_.fragments());
   return whole;
 }
 
-// `chain` starts with the label, then the first fragment's frame; of the others their payload
-// alone.
-rte_mbuf* FragmentStage::whole_of(const rte_mbuf* chain, const FragmentRecord& record) noexcept {
-  const auto first_frame = frame_of(chain).subspan(kLabelBytes);
+// The ranges are those of each fragment's payload, and have neither a gap nor an overlap.
+rte_mbuf* FragmentStage::whole_of(const FragmentRecord& record, const Held& held) noexcept {
+  size_t first_at = 0;
+  while (record.ranges[first_at].from != 0) ++first_at;
+  const auto first_frame = frame_of(held[first_at]);
   Fragment first;
   if (decode_fragment(first_frame, first) != DecodeFault::none) return nullptr;
-  if (chain->pkt_len - kLabelBytes - first.payload_offset != record.end) return nullptr;
   rte_mbuf* whole = rte_pktmbuf_alloc(datagrams_.get());
   if (whole == nullptr) return nullptr;
   char* out = rte_pktmbuf_append(whole, static_cast<uint16_t>(first.payload_offset + record.end));
@@ -206,18 +142,20 @@ rte_mbuf* FragmentStage::whole_of(const rte_mbuf* chain, const FragmentRecord& r
   DatagramShape& shape = DatagramPool::shape(whole);
   shape = write_whole_headers(first_frame, first, record.end, frame);
   shape.most_bytes = record.most_bytes;
-  auto at = frame.begin() + shape.payload_offset;
-  at = std::ranges::copy(first_frame.subspan(first.payload_offset), at).out;
-  for (const rte_mbuf* next = chain->next; next != nullptr; next = next->next) {
-    at = std::ranges::copy(frame_of(next), at).out;
+  const auto payload = frame.subspan(shape.payload_offset, record.end);
+  for (size_t i = 0; i < record.count; ++i) {
+    const auto [from, to] = record.ranges[i];
+    const auto bytes = frame_of(held[i]).subspan(record.payload_offset, size_t{to} - from);
+    std::ranges::copy(bytes, payload.begin() + from);
   }
-  rte_pktmbuf_trim(whole, static_cast<uint16_t>(frame.end() - at));  // IPv6: the fragment header
-  whole->port = chain->port;
+  const size_t spare = frame.size() - shape.payload_offset - payload.size();  // a fragment header
+  rte_pktmbuf_trim(whole, static_cast<uint16_t>(spare));
+  whole->port = held[first_at]->port;
   return whole;
 }
 
-void FragmentStage::drop(rte_mbuf* mbuf, DropReason reason, uint32_t count) noexcept {
-  counters_.drop(reason, count);
+void FragmentStage::drop(rte_mbuf* mbuf, DropReason reason) noexcept {
+  counters_.drop(reason);
   rte_pktmbuf_free(mbuf);
 }
 

@@ -145,6 +145,22 @@ TEST_CASE("fragments of two VLANs, sides, protocols or ids never meet", "[fragme
   CHECK(fragments::joined(pipeline.to_outside()) == whole);
 }
 
+TEST_CASE("the headers of a datagram are those of its first fragment", "[fragment]") {
+  const Family family = GENERATE(from_range(kFamilies));
+  Pipeline pipeline(kPolicy);
+  const Bytes whole = query(family).frame();
+  const std::vector<Bytes> parts = fragments::split(whole, kStep);
+  Bytes later = parts[1];
+  if (fragments::is_v4(whole)) {
+    later.at(14 + 8) = 3;  // time to live
+    fragments::set_checksum(later);
+  } else {
+    later.at(14 + 40) = 47;  // next header: GRE (RFC 8200 section 4.5 has it ignored)
+  }
+  send(pipeline, {later, parts[2], parts[0]});
+  CHECK(pipeline.to_outside() == parts);
+}
+
 TEST_CASE("a TLS hello in fragments is held and decided like any other", "[fragment]") {
   const bool v6 = GENERATE(false, true);
   const bool good = GENERATE(true, false);
@@ -319,7 +335,7 @@ TEST_CASE("fragments that wait are bounded, however many make up a datagram", "[
       pipeline.from_inside(fragments::cut(whole, from, from + 8, id));
     }
   }
-  CHECK(pipeline.packets_in_use() == 32);
+  CHECK(pipeline.packets_in_use() <= 32);
   CHECK(pipeline.drops("fragment_table_full") > 16);
 }
 
@@ -327,16 +343,16 @@ TEST_CASE("a datagram is neither too long nor in too many pieces", "[fragment]")
   const Family family = GENERATE(from_range(kFamilies));
   Pipeline pipeline(kPolicy, {.stage = {}, .fragments = {.max_datagram_bytes = 4000}});
   const auto of_bytes = [&](size_t bytes) { return query(family, bytes - 8).frame(); };
-  send(pipeline, fragments::split(of_bytes(4000), 504, 1));  // 8 of them
+  send(pipeline, fragments::split(of_bytes(4000), 64, 1));  // 63 of them
   CHECK(fragments::joined(pipeline.to_outside()).size() == of_bytes(4000).size());
 
   send(pipeline, fragments::split(of_bytes(4001), 1000, 2));
   CHECK(pipeline.to_outside().empty());
   CHECK(pipeline.drops("fragment_too_long") == 5);
 
-  send(pipeline, fragments::split(of_bytes(4000), 496, 3));
+  send(pipeline, fragments::split(of_bytes(4000), 56, 3));
   CHECK(pipeline.to_outside().empty());
-  CHECK(pipeline.drops("fragment_too_many") == 9);
+  CHECK(pipeline.drops("fragment_too_many") == 72);
 }
 
 TEST_CASE("without a buffer for the whole, a datagram is dropped", "[fragment]") {
