@@ -110,3 +110,13 @@ both() {
   gets "$what" "$app" "$rule" "hello from $allowed" "$@"
   is_refused "$what" "$app" "$refusal" "$@"
 }
+
+# Ends the test. A browser that asked for more than it was told to would show here.
+only_these_names() {
+  jq -se --arg allowed "$allowed" --arg denied "$denied" 'map(.tls.sni // .quic.sni // .http.hostname // .dns.rrname
+    | sub(":[0-9]+$"; "")) | unique == [$allowed, $denied]' "$flow_log" >/dev/null
+}
+clients_end() {
+  check "no client asked for anything else" only_these_names
+  lab_end
+}

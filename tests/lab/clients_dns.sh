@@ -34,4 +34,4 @@ refusal='connection reset'
 answered "TCP" +tcp
 refused "TCP" +tcp
 answered "TCP after a denial" +tcp
-lab_end
+clients_end

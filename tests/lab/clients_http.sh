@@ -14,4 +14,4 @@ over_http "wget" 'reset' wget -nv -O - --tries 1 "http://{}/"
 over_http "python requests" 'reset' /usr/bin/python3 -c "$requests_program" "http://{}/"
 over_http2 "curl, HTTP/2" 'reset' curl -sS -4 --http2-prior-knowledge "http://{}:8080/"
 over_http2 "nghttp" 'not processed' nghttp -v "http://{}:8080/"
-lab_end
+clients_end

@@ -48,4 +48,4 @@ over_tls "wget" 'Unable to establish SSL' wget -nv -O - --tries 1 --ca-certifica
 over_tls "python requests" 'reset' env "REQUESTS_CA_BUNDLE=$lab/ca.pem" /usr/bin/python3 -c "$requests_program" "https://{}/"
 chromium_words --disable-quic
 spanning chromium over_tls "chromium" 'ERR_CONNECTION_RESET' "${words[@]}"
-lab_end
+clients_end
