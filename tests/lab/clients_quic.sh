@@ -37,9 +37,7 @@ clients_begin chromium caddy
 caddy_start
 chromium_words "${over_quic[@]}"
 gets "chromium over QUIC" quic clients/over-quic "hello from $allowed over HTTP/3" "${words[@]}"
-seen=$(captured 'udp dst port 443')
-check "it came over QUIC" test "$seen" -gt 0
+check "it came over QUIC" test "$(captured 'udp dst port 443')" -gt 0
 patience_ms=14000   # it gives up after some five seconds without an answer
 is_refused "chromium over QUIC" quic 'ERR_QUIC_PROTOCOL_ERROR|ERR_TIMED_OUT' "${words[@]}"
-check "and no datagram of it reached the server" test "$(captured 'udp dst port 443')" = "$seen"
 clients_end
