@@ -128,6 +128,8 @@ http {
     listen 80 default_server; listen [::]:80 default_server;
     listen 443 ssl default_server; listen [::]:443 ssl default_server;
     listen 8443 ssl default_server;
+    listen 8080 http2 default_server; listen [::]:8080 http2 default_server;
+    ssl_protocols TLSv1.2 TLSv1.3;   # nginx of Debian 12 leaves 1.3 out unless told
     ssl_certificate $lab/server.pem; ssl_certificate_key $lab/server.key;
     root $lab/www;
     location = / { default_type text/plain; return 200 "hello from \$host\n"; }
