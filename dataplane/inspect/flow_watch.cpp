@@ -32,13 +32,11 @@ Inspection* watch_datagrams(Flow& flow, FlowContext& context) noexcept {
 void unwatch_if_done(Flow& flow, FlowContext& context) noexcept {
   Inspection* inspection = inspection_of(flow, context);
   if (inspection == nullptr || !inspection->held.empty()) return;
-  if (inspection->datagrams() != nullptr && flow.state != FlowState::denied) return;
-  if (inspection->datagrams() == nullptr) {
-    const StreamWatch& watch = inspection->stream();
-    const bool reads = watch.stage != StreamStage::opaque && flow.state != FlowState::denied;
-    const bool ended = (flow.progress & kEndedByFin) != 0;
-    if (reads || watch.guarded || watch.reopening || ended) return;
-  }
+  if (inspection->datagrams() != nullptr) return;  // another hello may come as long as it lives
+  const StreamWatch& watch = inspection->stream();
+  const bool reads = watch.stage != StreamStage::opaque && flow.state != FlowState::denied;
+  const bool ended = (flow.progress & kEndedByFin) != 0;
+  if (reads || watch.guarded || watch.reopening || ended) return;
   unwatch(flow, context);
 }
 
@@ -60,7 +58,10 @@ Outcome check_timeout(Flow& flow, FlowContext& context) noexcept {
       context.now_ms - inspection->waiting_since_ms < context.limits.inspection_timeout_ms) {
     return {};
   }
-  deny_flow(flow, FlowReason::inspection_timeout, kept_facts(flow, context), context);
+  // What waited on a flow that is denied already goes without a word.
+  if (flow.state != FlowState::denied) {
+    deny_flow(flow, FlowReason::inspection_timeout, kept_facts(flow, context), context);
+  }
   return kDenied;
 }
 

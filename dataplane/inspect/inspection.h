@@ -56,6 +56,8 @@ struct DatagramWatch {
   QuicTracker quic;
   uint32_t hello = kNoSlot;  ///< QuicHelloBytes, while it may be needed.
   uint32_t count = 0;        ///< Datagrams held so far: their place in the list.
+  /// The hello of this attempt was denied: its Initials, which come again and again, are not read.
+  bool refused = false;
 };
 
 /// Of one QUIC client. Its content is written before it is read.

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/udp_flow.h"
 
+#include <algorithm>
+
 #include "dataplane/inspect/flow_decision.h"
 #include "dataplane/inspect/flow_watch.h"
 #include "dataplane/inspect/quic_header.h"
@@ -70,6 +72,7 @@ Outcome take_hello(Flow& flow, Inspection& inspection, FlowContext& context) noe
   flow.fault = InspectFault::none;
   decide_flow(flow, facts_of_hello(AppProtocol::quic, step.hello, step.name.view(), context.alpns),
               context);
+  inspection.datagrams()->refused = flow.state != FlowState::allowed;
   if (flow.state != FlowState::allowed) return kDenied;
   return {.release = inspection.waiting_packets != 0};
 }
@@ -99,10 +102,21 @@ bool step_quic(DatagramWatch& watch, std::span<const uint8_t> datagram,
 }
 
 void let_hello_go(DatagramWatch& watch, FlowContext& context) noexcept {
-  const bool needed = watch.quic.started() && !watch.quic.server_took_hello;
+  const bool needed = watch.quic.started() && !watch.quic.server_took_hello && !watch.refused;
   if (needed || watch.hello == kNoSlot) return;
   context.quic_hellos.release(watch.hello);
   watch.hello = kNoSlot;
+}
+
+// A client repeats the Initials of a denied attempt until it gives up. Another attempt is read.
+bool is_refused(DatagramWatch& watch, std::span<const uint8_t> datagram) noexcept {
+  if (!watch.refused) return false;
+  const QuicHeader header = read_quic_header(datagram);
+  const auto first_id = std::span(watch.quic.first_id).first(watch.quic.first_id_bytes);
+  if (std::ranges::equal(header.destination_id, first_id)) return true;
+  watch.quic = {};
+  watch.refused = false;
+  return false;
 }
 
 Outcome by_quic_step(Flow& flow, Inspection& inspection, const Arrival& arrival,
@@ -146,6 +160,9 @@ Outcome datagram(Flow& flow, const Arrival& arrival, FlowContext& context) noexc
     return unknown_datagram(flow, context);
 
   Inspection* inspection = watch_datagrams(flow, context);
+  if (inspection != nullptr && is_refused(*inspection->datagrams(), payload)) {
+    return Outcome::drop(DropReason::denied);
+  }
   if (inspection == nullptr || !step_quic(*inspection->datagrams(), payload, context)) {
     return deny(flow, FlowReason::inspection_limit, no_facts(), context);
   }

@@ -4,6 +4,7 @@
 #include <rte_ring_elem.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -139,9 +140,25 @@ Json hello_json(const FlowEvent& event) {
   return hello;
 }
 
+// "host:port" as a request names it; the port is optional, and an IPv6 address in brackets.
+std::string_view without_port(std::string_view host, std::string_view& port) {
+  const size_t colon = host.rfind(':');
+  const size_t bracket = host.rfind(']');
+  const bool has_port = colon != std::string_view::npos &&
+                        (bracket == std::string_view::npos || bracket < colon) && colon > 0;
+  port = has_port ? host.substr(colon + 1) : std::string_view{};
+  return has_port ? host.substr(0, colon) : host;
+}
+
 Json request_json(const FlowEvent& event) {
   Json http = Json::object();
-  put_text(http, "hostname", event.text(EventText::host));
+  std::string_view port;
+  put_text(http, "hostname", without_port(event.text(EventText::host), port));
+  uint16_t number = 0;
+  const auto end = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (!port.empty() && end.ec == std::errc{} && end.ptr == port.data() + port.size()) {
+    http["http_port"] = number;
+  }
   put_text(http, "http_method", event.text(EventText::method));
   put_text(http, "url", event.text(EventText::target));
   if (event.http2) http["protocol"] = "HTTP/2";

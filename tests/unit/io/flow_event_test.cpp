@@ -177,6 +177,9 @@ TEST_CASE("what a hello, a request or a query told stands under its protocol", "
     set(EventText::target, "/a?b");
     CHECK(line_of(event)["http"] ==
           Json::parse(R"({"hostname": "pypi.org", "http_method": "GET", "url": "/a?b"})"));
+    event.set(EventText::host, "[2001:db8::1]:8080", 255);
+    CHECK(line_of(event)["http"]["hostname"] == "[2001:db8::1]");
+    CHECK(line_of(event)["http"]["http_port"] == 8080);
     event.http2 = true;
     CHECK(line_of(event)["http"]["protocol"] == "HTTP/2");
     CHECK(line_of(event)["app_proto"] == "http2");
