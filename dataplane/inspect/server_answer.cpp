@@ -46,7 +46,6 @@ bool inspect_tls_server(StreamWatch& watch, const Arrival& arrival) noexcept {
 
 bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   const bool asked = watch.http.awaits_response();
-  watch.http.on_server_bytes();
   const HttpStatus status =
       asked ? parse_http_status(gather(watch, arrival)) : HttpStatus{HttpStatus::State::not_http};
   if (status.state == HttpStatus::State::need_more) return false;
