@@ -101,8 +101,7 @@ inline void check_left(const std::vector<Bytes>& frames, uint32_t client_first, 
   const auto sent = payloads(frames, client_first);
   const Bytes read = read_by_server(sent, true);
   CHECK(read == read_by_server(sent, false));
-  REQUIRE(read.size() <= leaves.size());
-  CHECK(read == prefix_of(leaves, read.size()));
+  CHECK(read == prefix_of(leaves, std::min(read.size(), leaves.size())));
   CHECK(read.size() >= least);
   for (const Sent& segment : sent) {
     const bool inside = segment.at + segment.bytes.size() <= leaves.size();
