@@ -44,6 +44,9 @@ TEST_CASE("queries in datagrams", "[evasion]") {
   // The name starts at 12: "www", and a pointer to the rest behind the question.
   const Bytes pointed = dns_header({}) + block(bytes_of("www"), 1) + dns_pointer(22) +
                         Bytes{0, 1, 0, 1} + dns_name("denied.test");
+  // The zero that ends it is the second byte of the id.
+  const Bytes open_ended = prefix_of(dns_name(kAllowed), kAllowed.size() + 1);
+  const Bytes to_header = dns_header({.id = 0x1200}) + dns_question(open_ended + dns_pointer(1));
   const Bytes loop = question(dns_pointer(12));
   const Bytes label = block(bytes_of("www.denied.test"), 1) + dns_name("allowed.test");
   const auto denied = [](const std::string& name, const std::string& server, const Bytes& bytes) {
@@ -66,6 +69,7 @@ TEST_CASE("queries in datagrams", "[evasion]") {
       {"a denied query, then an allowed one", "answers both", {kEvil, kGood}, {kGood}},
       denied("two questions", "the first, both, or an error", two),
       denied("a compressed question, to bytes behind it", "follows it, or an error", pointed),
+      denied("a compressed question, into the header", "follows it, or an error", to_header),
       denied("a pointer to itself", "an error", loop),
       denied("a dot inside a label", "compares labels", question(label)),
       denied("NUL inside a label", "compares labels",
