@@ -94,7 +94,7 @@ inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
     {InspectFault::http_upgrade_refused, "http_upgrade_refused",
      "An upgrade to h2c or another protocol than websocket."},
     {InspectFault::http_early_tunnel, "http_early_tunnel",
-     "CONNECT or an upgrade before the requests in front of it were answered."},
+     "CONNECT or an upgrade that is not the first request of its connection."},
     {InspectFault::http2_bad_frame, "http2_bad_frame",
      "An HTTP/2 frame that RFC 9113 forbids where it stands, or whose lengths contradict."},
     {InspectFault::http2_bad_continuation, "http2_bad_continuation",

@@ -80,8 +80,9 @@ void HttpStream::read_head(Cursor& at) noexcept {
       parse_http_request(at.rest, at.header_names, at.scratch, at.request, next_body_);
   switch (head.status) {
     case HttpHead::Status::done:
-      // Whose answer would the next one be? See on_server_bytes().
-      if (next_body_.tunnel != HttpTunnel::none && unanswered_) {
+      // Whose answer would the next one be? An earlier one's, or the rest of its body, may look as
+      // if it agreed, and where answers end is not read here.
+      if (next_body_.tunnel != HttpTunnel::none && requests_ != 0) {
         return at.fail(InspectFault::http_early_tunnel);
       }
       return at.answer(Status::request);
@@ -143,7 +144,6 @@ void HttpStream::note_head(std::string_view text, bool in_target, bool is_http) 
 void HttpStream::allow() noexcept {
   ++requests_;
   seen_bytes_ = 0;
-  unanswered_ = true;
   remaining_bytes_ = next_body_.length_bytes;
   switch (next_body_.kind) {
     case HttpBody::Kind::none:

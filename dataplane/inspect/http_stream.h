@@ -62,10 +62,6 @@ class HttpStream {
   /// what follows the next request.
   void on_response(uint16_t status_code) noexcept;
 
-  /// The server has sent payload. Needed because a client that asks for a tunnel before its earlier
-  /// requests were answered would leave the caller guessing which answer is the tunnel's.
-  void on_server_bytes() noexcept { unanswered_ = false; }
-
   /// The server agreed to a tunnel: every byte is forwarded.
   bool opaque() const noexcept { return phase_ == Phase::opaque; }
 
@@ -101,9 +97,8 @@ class HttpStream {
   uint32_t seen_bytes_ = 0;
   uint32_t line_start_ = 0;
   Phase phase_ = Phase::head;
-  bool in_fields_ = false;   ///< line_start_ is behind the request line.
-  bool unanswered_ = false;  ///< A request was allowed, and the server has not spoken since.
-  HttpBody next_body_;       ///< Of the request that waits for allow().
+  bool in_fields_ = false;  ///< line_start_ is behind the request line.
+  HttpBody next_body_;      ///< Of the request that waits for allow().
 };
 static_assert(std::is_trivially_copyable_v<HttpStream>);
 static_assert(sizeof(HttpStream) <= 48);

@@ -36,7 +36,7 @@ enum class InspectFault : uint8_t {
   http_bad_chunk,            ///< Chunk framing or trailers that RFC 9112 section 7.1 forbids.
   http_many_fields,          ///< Over kMaxHttpHeaderLines lines of fields the policy asks for.
   http_upgrade_refused,      ///< An upgrade to anything but websocket, h2c before all.
-  http_early_tunnel,         ///< CONNECT or an upgrade before earlier requests were answered.
+  http_early_tunnel,         ///< CONNECT or an upgrade behind another request.
   http2_bad_frame,           ///< A frame RFC 9113 section 6 forbids where it stands.
   http2_bad_continuation,    ///< CONTINUATION alone, or a header block that others interrupt.
   http2_headers_too_long,    ///< A header block over kMaxRequestHeadBytes, or long once decoded.

@@ -46,7 +46,6 @@ bool inspect_tls_server(StreamWatch& watch, const Arrival& arrival) noexcept {
 
 bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   const bool asked = watch.http.awaits_response();
-  watch.http.on_server_bytes();
   const HttpStatus status =
       asked ? parse_http_status(gather(watch, arrival)) : HttpStatus{HttpStatus::State::not_http};
   if (status.state == HttpStatus::State::need_more) return false;
@@ -55,7 +54,10 @@ bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   const uint32_t end = arrival.packet.tcp_sequence + arrival.packet.payload_bytes;
   watch.server_head_bytes = 0;
   if (sequence_distance(watch.server_first, end) > 0) watch.server_first = end;
-  return asked && !watch.http.awaits_response();
+  const bool answered = asked && !watch.http.awaits_response();
+  // What came meanwhile is held, and was not looked at: nothing more need come for that.
+  if (answered) watch.need_bytes = 0;
+  return answered;
 }
 
 }  // namespace

@@ -142,20 +142,33 @@ Outcome by_quic_step(Flow& flow, Inspection& inspection, const Arrival& arrival,
   return quic_fault(flow, context);
 }
 
+// What an allowed QUIC client sends once it has keys of its own.
+bool is_quic_data(const Flow& flow, std::span<const uint8_t> payload) noexcept {
+  constexpr uint8_t kLongHeader = 0x80;
+  return flow.state == FlowState::allowed && flow.app_known == Known::present &&
+         flow.app == AppProtocol::quic && !payload.empty() && (payload[0] & kLongHeader) == 0;
+}
+
+// Whether the other end has shown that it speaks QUIC.
+bool is_quic_server(const Flow& flow, FlowContext& context) noexcept {
+  Inspection* const inspection = inspection_of(flow, context);
+  const DatagramWatch* const watch = inspection != nullptr ? inspection->datagrams() : nullptr;
+  return watch != nullptr && watch->quic.server_took_hello;
+}
+
 Outcome datagram(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   const auto payload = arrival.payload();
   if (context.limits.verify_checksums && !l4_checksum_ok(arrival.frame, arrival.packet)) {
     return Outcome::drop(DropReason::bad_l4_checksum);
   }
   const bool to_server = !is_link_local_name_port(flow.key.outside_port);
-  const bool quic = flow.app_known == Known::present && flow.app == AppProtocol::quic;
-  constexpr uint8_t kLongHeader = 0x80;
-  const bool short_header = !payload.empty() && (payload[0] & kLongHeader) == 0;
-  if (quic && short_header && flow.state == FlowState::allowed) return {};
-  if (to_server) {
+  const bool quic_data = is_quic_data(flow, payload);
+  // A resolver drops an Initial and answers the query behind it.
+  if (to_server && !(quic_data && is_quic_server(flow, context))) {
     const DnsQueryAnswer answer = parse_dns_query(payload, context.dns_query);
     if (answer.status != DnsQueryAnswer::Status::not_dns) return query(flow, answer, context);
   }
+  if (quic_data) return {};
   if (flow.inspection == kNoSlot && !may_start_quic(payload))
     return unknown_datagram(flow, context);
 

@@ -59,7 +59,6 @@ Run run(std::span<const uint8_t> bytes, size_t step_bytes, uint16_t status, Http
       out.answers += request.host.view();
       out.answers += std::to_string(request.headers.size());
       stream.allow();
-      if (status != 0) stream.on_server_bytes();
       out.forwarded += request.head_bytes;
     }
   }

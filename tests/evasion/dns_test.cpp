@@ -1,0 +1,134 @@
+// Ways past the gateway in DNS queries.
+#include "tests/evasion/evasion.h"
+#include "tests/support/dns_builder.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+using namespace std::string_literals;
+
+namespace {
+
+const std::string kAllowed{kAllowedName};
+const std::string kDenied{kDeniedName};
+const Bytes kGood = dns_query(kAllowed);
+const Bytes kEvil = dns_query(kDenied);
+
+/// What of some datagrams of one flow leaves, in order.
+struct DatagramCase {
+  std::string name;
+  std::string server;
+  std::vector<Bytes> datagrams;
+  std::vector<Bytes> leaves;
+};
+
+void play(const DatagramCase& row, std::string_view policy, uint16_t port) {
+  CAPTURE(row.name, row.server, port);
+  Pipeline pipeline(policy);
+  for (const Bytes& datagram : row.datagrams) {
+    pipeline.from_inside(udp("198.18.0.2", 5353, "198.19.0.53", port).payload(datagram).frame());
+  }
+  std::vector<Bytes> left;
+  for (const Bytes& frame : pipeline.to_outside()) left.push_back(payload_of(frame));
+  CHECK(left == row.leaves);
+}
+
+Bytes question(const Bytes& name) {
+  return dns_header({}) + dns_question(name);
+}
+
+}  // namespace
+
+TEST_CASE("queries in datagrams", "[evasion]") {
+  const Bytes two = dns_header({.questions = 2}) + dns_question(dns_name(kAllowed)) +
+                    dns_question(dns_name(kDenied));
+  // The name starts at 12: "www", and a pointer to the rest behind the question.
+  const Bytes pointed = dns_header({}) + block(bytes_of("www"), 1) + dns_pointer(22) +
+                        Bytes{0, 1, 0, 1} + dns_name("denied.test");
+  // The zero that ends it is the second byte of the id.
+  const Bytes open_ended = prefix_of(dns_name(kAllowed), kAllowed.size() + 1);
+  const Bytes to_header = dns_header({.id = 0x1200}) + dns_question(open_ended + dns_pointer(1));
+  const Bytes loop = question(dns_pointer(12));
+  const Bytes label = block(bytes_of("www.denied.test"), 1) + dns_name("allowed.test");
+  const auto denied = [](const std::string& name, const std::string& server, const Bytes& bytes) {
+    return DatagramCase{name, server, {bytes}, {}};
+  };
+  const std::vector<DatagramCase> rows{
+      {"an allowed name", "answers", {kGood}, {kGood}},
+      {"an allowed name in mixed case",
+       "answers",
+       {dns_query("wWw.AlLoWeD.tEsT")},
+       {dns_query("wWw.AlLoWeD.tEsT")}},
+      denied("a denied name", "answers", kEvil),
+      denied("a denied name in mixed case", "answers", dns_query("WwW.dEnIeD.TeSt")),
+      denied("the bare name under a wildcard", "answers", dns_query("allowed.test")),
+      denied("an allowed name in front of another", "answers", dns_query(kAllowed + ".evil.test")),
+      {"an allowed query, then a denied one",
+       "answers both",
+       {kGood, kEvil, kGood},
+       {kGood, kGood}},
+      {"a denied query, then an allowed one", "answers both", {kEvil, kGood}, {kGood}},
+      denied("two questions", "the first, both, or an error", two),
+      denied("a compressed question, to bytes behind it", "follows it, or an error", pointed),
+      denied("a compressed question, into the header", "follows it, or an error", to_header),
+      denied("a pointer to itself", "an error", loop),
+      denied("a dot inside a label", "compares labels", question(label)),
+      denied("NUL inside a label", "compares labels",
+             question(block(bytes_of("www.denied.test\0x"s), 1) + dns_name("allowed.test"))),
+      denied("a second message behind the first", "skips it, or an error", kGood + kEvil),
+      denied("an answer in the query", "skips it, or an error",
+             dns_header({.answers = 1}) + dns_question(dns_name(kAllowed)) +
+                 dns_record(dns_name(kDenied), kDnsTxt, bytes_of("data"))),
+      denied("data in an additional record", "skips it",
+             dns_header({.additional = 1}) + dns_question(dns_name(kAllowed)) +
+                 dns_record(dns_name(kDenied), kDnsTxt, bytes_of("data"))),
+      denied("an UPDATE", "changes a zone",
+             dns_header({.flags = 0x2800}) + dns_question(dns_name(kAllowed))),
+      denied("an unknown class", "an error, or passes it on",
+             dns_header({}) + dns_question(dns_name(kDenied), kDnsA, 77)),
+      denied("a response", "drops it", dns_query(kAllowed, kDnsA, {.flags = 0x8180})),
+  };
+  for (const uint16_t port : {uint16_t{53}, uint16_t{443}, uint16_t{5300}}) {
+    for (const DatagramCase& row : rows) play(row, kEvasionPolicy, port);
+  }
+  for (const uint16_t port : {uint16_t{53}, uint16_t{443}}) {
+    play({"what passes unnamed, then a denied name",
+          "answers both",
+          {bytes_of("junk"), kEvil, bytes_of("junk")},
+          {bytes_of("junk"), bytes_of("junk")}},
+         kDenyListPolicy, port);
+    play(denied("a denied name under a policy of names that are denied", "answers", kEvil),
+         kDenyListPolicy, port);
+  }
+}
+
+TEST_CASE("queries in a stream", "[evasion]") {
+  const Bytes good = dns_framed(kGood);
+  const Bytes evil = dns_framed(kEvil);
+  const auto denied = [](const std::string& name, const std::string& server, const Bytes& bytes,
+                         const Bytes& leaves) {
+    return StreamCase{name, server, {client(bytes)}, Right::deny, leaves};
+  };
+  const std::vector<StreamCase> rows{
+      {"an allowed name", "answers", {client(good)}, Right::allow, {}},
+      {"two allowed names in one segment", "answers both", {client(good + good)}, Right::allow, {}},
+      denied("a denied name", "answers", evil, {}),
+      denied("the second of two messages denied", "answers both", good + evil, good),
+      denied("the first of two messages denied", "answers both", evil + good, {}),
+      {"a second message behind the first answer",
+       "answers both",
+       {client(good), server(dns_framed(kGood)), client(evil)},
+       Right::deny,
+       good},
+      denied("a length that takes in the next message", "an error, or reads both",
+             block(kGood + evil, 2), {}),
+      denied("a length that cuts the message", "an error", block(prefix_of(kEvil, 20), 2) + evil,
+             {}),
+      denied("an empty message in front", "skips it", Bytes{0, 0} + evil, {}),
+      denied("an empty message in between", "skips it", good + Bytes{0, 0} + evil, good),
+      denied("another protocol behind a query", "an error", good + bytes_of("SSH-2.0-x\r\n"), good),
+      denied("a TLS hello behind a query", "an error", good + kAllowedHello, good),
+      denied("a length of 8 KB", "reads it", Bytes{0x20, 0} + evil + Bytes(0x2000, 1), {}),
+  };
+  play_all(rows, kEvasionPolicy, 53);
+  play_all(rows, kEvasionPolicy, 443);
+}

@@ -1,0 +1,272 @@
+// Ways past the gateway in how an HTTP client writes its requests.
+#include "tests/evasion/evasion.h"
+
+using namespace sallyport;
+using namespace sallyport::test;
+using namespace std::string_literals;
+
+namespace {
+
+const std::string kAllowed{kAllowedName};
+const std::string kDenied{kDeniedName};
+const std::string kGet = "GET / HTTP/1.1\r\nHost: " + kAllowed + "\r\n\r\n";
+const std::string kEvil = "GET / HTTP/1.1\r\nHost: " + kDenied + "\r\n\r\n";
+const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A request of this line to these fields, with the CRLFs.
+std::string head(const std::string& line, const std::vector<std::string>& fields) {
+  std::string out = line + "\r\n";
+  for (const std::string& field : fields) out += field + "\r\n";
+  return out + "\r\n";
+}
+std::string get(const std::vector<std::string>& fields) {
+  return head("GET / HTTP/1.1", fields);
+}
+std::string post(const std::vector<std::string>& fields, const std::string& body) {
+  std::vector<std::string> all{"Host: " + kAllowed};
+  all.insert(all.end(), fields.begin(), fields.end());
+  return head("POST / HTTP/1.1", all) + body;
+}
+
+StreamCase denied(const std::string& name, const std::string& server, const std::string& bytes,
+                  const std::string& leaves = "") {
+  return {name, server, {client(bytes)}, Right::deny, bytes_of(leaves)};
+}
+StreamCase allowed(const std::string& name, const std::string& server, const std::string& bytes) {
+  return {name, server, {client(bytes)}, Right::allow, {}};
+}
+
+}  // namespace
+
+TEST_CASE("requests that name two hosts", "[evasion]") {
+  const std::string host = "Host: " + kAllowed;
+  const std::string other = "Host: " + kDenied;
+  play_all(
+      {
+          denied("absolute-form names a denied host, Host an allowed one", "goes to the target",
+                 head("GET http://" + kDenied + "/ HTTP/1.1", {host})),
+          denied("absolute-form names an allowed host, Host a denied one", "some go to the Host",
+                 head("GET http://" + kAllowed + "/ HTTP/1.1", {other})),
+          allowed("absolute-form and Host agree", "goes there",
+                  head("GET http://" + kAllowed + "/ HTTP/1.1", {host})),
+          denied("absolute-form with user information", "some take what is in front of the @",
+                 head("GET http://" + kAllowed + "@" + kDenied + "/ HTTP/1.1", {host})),
+          denied("absolute-form with a backslash", "some cut there",
+                 head("GET http://" + kDenied + "\\@" + kAllowed + "/ HTTP/1.1", {host})),
+          denied("two Hosts, allowed first", "the first, the last, or 400", get({host, other})),
+          denied("two Hosts, denied first", "the first, the last, or 400", get({other, host})),
+          denied("two equal Hosts", "200 or 400", get({host, host})),
+          denied("Host in another case, twice", "the first, the last, or 400",
+                 get({host, "hOST: " + kDenied})),
+          denied("two hosts in one Host", "the first, the last, or 400",
+                 get({host + ", " + kDenied})),
+          denied("two hosts with a space between", "the first, or 400",
+                 get({host + " " + kDenied})),
+          denied("user information in Host", "some take what is behind the @",
+                 get({"Host: " + kAllowed + "@" + kDenied})),
+          denied("an empty Host", "its default host", get({"Host:"})),
+          denied("no Host", "400, or its default host", get({"Accept: */*"})),
+          denied("HTTP/1.0 without Host", "its default host", head("GET / HTTP/1.0", {})),
+          denied("HTTP/0.9", "its default host", "GET /\r\n"),
+          denied("HTTP/0.9 with an absolute target", "goes to the target",
+                 "GET http://" + kDenied + "/\r\n"),
+          denied("an IPv4 address", "its default host", get({"Host: 198.51.100.7"})),
+          denied("a denied host behind 20 KB of fields", "reads to the end",
+                 get({"X: " + std::string(20'000, 'x'), other})),
+          denied("an allowed host behind 32 KB of fields", "some refuse so much",
+                 get({"X: " + std::string(32'768, 'x'), host})),
+          allowed("an allowed host behind 20 KB of fields", "reads to the end",
+                  get({"X: " + std::string(20'000, 'x'), host})),
+          denied("CONNECT to another name", "tunnels to the target",
+                 head("CONNECT " + kDenied + ":443 HTTP/1.1", {host})),
+          denied("CONNECT whose Host is another name", "tunnels to the target",
+                 head("CONNECT " + kAllowed + ":443 HTTP/1.1", {other})),
+          denied("CONNECT without a port", "400",
+                 head("CONNECT " + kAllowed + " HTTP/1.1", {host})),
+          allowed("upper case and a port", "as without", get({"hOsT: WWW.ALLOWED.TEST:80"})),
+          allowed("a trailing dot", "as without", get({host + "."})),
+      },
+      kEvasionPolicy, 80);
+}
+
+TEST_CASE("spaces and line ends that are read in two ways", "[evasion]") {
+  const std::string host = "Host: " + kAllowed;
+  const std::string line = "GET / HTTP/1.1\r\n";
+  const std::string evil = "Host: " + kDenied;
+  play_all(
+      {
+          denied("a Host over two lines (folding)", "joins them, or takes two fields",
+                 get({"Host:", " " + kAllowed})),
+          denied("a denied Host folded behind another field", "a part of it, or a Host",
+                 get({"X: a", " " + evil, host})),
+          denied("a fold with a tab", "a part of it, or a field", get({host, "\t.evil.test"})),
+          denied("a space in front of the colon", "a Host, or another field",
+                 get({host, "Host : " + kDenied})),
+          denied("a tab in front of the colon", "a Host, or another field",
+                 get({host, "Host\t: " + kDenied})),
+          denied("only a Host with a space in front of the colon", "a Host, or none",
+                 get({"Host : " + kAllowed})),
+          denied("a space in front of the first field", "skips the line, or reads it",
+                 get({" " + evil, host})),
+          denied("a field without a colon", "skips it, or 400", get({"Host", host})),
+          denied("a field without a name", "skips it, or 400", get({": " + kDenied, host})),
+          denied("bare LF behind each line", "reads it as CRLF",
+                 "GET / HTTP/1.1\nHost: " + kAllowed + "\n\n"),
+          denied("a bare LF that ends a field", "another field, or not",
+                 get({"X: a\n" + evil, host})),
+          denied("a bare CR that ends a field", "another field, or not",
+                 get({"X: a\r" + evil, host})),
+          denied("a bare LF for the empty line", "ends the head, or not",
+                 line + host + "\r\n\n" + evil + "\r\n\r\n"),
+          denied("CR CR LF", "a line end, or not", line + host + "\r\r\n\r\n"),
+          denied("NUL in a field", "cuts it there",
+                 get({"X: a" + std::string(1, '\0') + "b", host})),
+          denied("NUL in Host", "cuts it there",
+                 get({"Host: " + kDenied + std::string(1, '\0') + "." + kAllowed})),
+          denied("vertical tab in Host", "trims it", get({"Host: \v" + kAllowed})),
+          allowed("tabs around the host", "trims them", get({"Host:\t " + kAllowed + " \t"})),
+          allowed("no space behind the colon", "as with", get({"Host:" + kAllowed})),
+          allowed("empty lines in front", "skips them", "\r\n\r\n" + kGet),
+          denied("empty lines in front, denied", "skips them", "\r\n\r\n" + kEvil),
+          denied("LFs in front, denied", "skips them", "\n\n" + kEvil),
+          denied("spaces in front of the method", "skips them", "  " + kEvil),
+          denied("a tab for the space", "as a space", "GET\t/\tHTTP/1.1\r\n" + evil + "\r\n\r\n"),
+          denied("two spaces, allowed", "an empty target, or skips one",
+                 "GET  / HTTP/1.1\r\n" + host + "\r\n\r\n"),
+          denied("a space in the target", "cuts it there",
+                 "GET /a HTTP/1.1 b HTTP/1.1\r\n" + host + "\r\n\r\n"),
+          denied("HTTP/1.1 in lower case", "400, or takes it",
+                 "GET / http/1.1\r\n" + host + "\r\n\r\n"),
+          denied("HTTP/2.0 in a line", "400, or takes it",
+                 "GET / HTTP/2.0\r\n" + host + "\r\n\r\n"),
+          denied("HTTP/1.10", "400, or takes it", "GET / HTTP/1.10\r\n" + host + "\r\n\r\n"),
+          denied("a method of 1,000 bytes", "405",
+                 std::string(1000, 'A') + " / HTTP/1.1\r\n" + evil + "\r\n\r\n"),
+          denied("an unknown method, denied", "405, or takes it",
+                 "FETCH / HTTP/1.1\r\n" + evil + "\r\n\r\n"),
+      },
+      kEvasionPolicy, 80);
+}
+
+TEST_CASE("a second request with another host", "[evasion]") {
+  const Bytes first = bytes_of(kGet);
+  play_all(
+      {
+          {"on a connection kept alive",
+           "serves both",
+           {client(kGet), server(kOk), client(kEvil)},
+           Right::deny,
+           first},
+          {"on a connection kept alive, allowed",
+           "serves both",
+           {client(kGet), server(kOk), client(kGet)},
+           Right::allow,
+           {}},
+          denied("pipelined", "serves both", kGet + kEvil, kGet),
+          denied("pipelined behind two", "serves all", kGet + kGet + kEvil, kGet + kGet),
+          allowed("pipelined, allowed", "serves both", kGet + kGet),
+          denied("behind a body", "serves both", post({"Content-Length: 5"}, "hello" + kEvil),
+                 post({"Content-Length: 5"}, "hello")),
+          denied("behind a body in chunks", "serves both",
+                 post({"Transfer-Encoding: chunked"}, "5\r\nhello\r\n0\r\n\r\n" + kEvil),
+                 post({"Transfer-Encoding: chunked"}, "5\r\nhello\r\n0\r\n\r\n")),
+          allowed("inside a body", "takes it for the body",
+                  post({"Content-Length: " + std::to_string(kEvil.size())}, kEvil)),
+          denied("behind HTTP/1.0 with keep-alive", "serves both",
+                 head("GET / HTTP/1.0", {"Host: " + kAllowed, "Connection: keep-alive"}) + kEvil,
+                 head("GET / HTTP/1.0", {"Host: " + kAllowed, "Connection: keep-alive"})),
+          denied("behind Connection: close", "some serve both",
+                 get({"Host: " + kAllowed, "Connection: close"}) + kEvil,
+                 get({"Host: " + kAllowed, "Connection: close"})),
+          denied("behind a request that carries HEAD", "serves both",
+                 head("HEAD / HTTP/1.1", {"Host: " + kAllowed}) + kEvil,
+                 head("HEAD / HTTP/1.1", {"Host: " + kAllowed})),
+          denied("another protocol behind a request", "400", kGet + "SSH-2.0-x\r\n", kGet),
+          denied("HTTP/0.9 behind a request", "its default host", kGet + "GET /\r\n", kGet),
+          denied("the body of a GET without a length", "the next request", kGet + "X" + kEvil,
+                 kGet),
+          {"behind Expect: 100-continue",
+           "serves it once asked, or takes it for the body",
+           {client(post({"Content-Length: 5", "Expect: 100-continue"}, "")),
+            server("HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"), client("hello" + kEvil)},
+           Right::deny,
+           bytes_of(post({"Content-Length: 5", "Expect: 100-continue"}, "hello"))},
+      },
+      kEvasionPolicy, 80);
+}
+
+TEST_CASE("requests smuggled by two lengths", "[evasion]") {
+  const std::string chunked = "Transfer-Encoding: chunked";
+  const std::string end = "0\r\n\r\n";
+  const auto both = "Content-Length: " + std::to_string(end.size() + kEvil.size());
+  const auto in_chunks = [&](const std::string& text) { return post({chunked}, text); };
+  const std::string start = post({chunked}, "");
+  const auto bad_chunk = [&](const std::string& name, const std::string& text) {
+    return denied("chunk: " + name, "reads another length", start + text + kEvil, start + text);
+  };
+  std::vector<StreamCase> rows{
+      denied("Content-Length and chunked", "either", post({both, chunked}, end + kEvil)),
+      denied("chunked and Content-Length", "either", post({chunked, both}, end + kEvil)),
+      denied("Content-Length twice", "the first or the last",
+             post({"Content-Length: 5", "Content-Length: 0"}, "hello")),
+      denied("Content-Length twice, the same", "takes it, or 400",
+             post({"Content-Length: 5", "Content-Length: 5"}, "hello")),
+      denied("a list in Content-Length", "takes it, or 400",
+             post({"Content-Length: 5, 5"}, "hello")),
+      denied("Content-Length with a sign", "takes it, or 400",
+             post({"Content-Length: +5"}, "hello")),
+      denied("a negative Content-Length", "wraps, or 400", post({"Content-Length: -1"}, "hello")),
+      denied("a hexadecimal Content-Length", "0, 5, or 400",
+             post({"Content-Length: 0x5"}, "hello")),
+      denied("a Content-Length that wraps", "wraps, or 400",
+             post({"Content-Length: 18446744073709551621"}, "hello")),
+      denied("an empty Content-Length", "0, or 400", post({"Content-Length:"}, "hello")),
+      denied("Content-Length behind a tab and a space in it", "5, or 55",
+             post({"Content-Length: 5 5"}, "hello")),
+      denied("chunked in HTTP/1.0", "chunked, or no body",
+             head("POST / HTTP/1.0", {"Host: " + kAllowed, chunked}) + end + kEvil),
+      denied("CONNECT with a body", "a tunnel, or a body",
+             head("CONNECT " + kAllowed + ":443 HTTP/1.1", {"Host: " + kAllowed, both}) + kEvil),
+      allowed("chunked in capitals", "chunked", post({"transfer-encoding: CHUNKED"}, end)),
+      allowed("an extension of a chunk", "skips it", in_chunks("5;a=b\r\nhello\r\n" + end)),
+      allowed("zeros in front of a size", "skips them", in_chunks("0005\r\nhello\r\n" + end)),
+      allowed("trailers", "reads them", in_chunks("5\r\nhello\r\n0\r\nX: a\r\n\r\n")),
+  };
+  for (const std::string& coding :
+       {"xchunked"s, "chunked, identity"s, "identity"s, "identity, chunked"s, "gzip, chunked"s,
+        "chunked, chunked"s, "\vchunked"s, "\"chunked\""s, "chunked;a=b"s, "chunk"s, ""s, ","s}) {
+    rows.push_back(denied("Transfer-Encoding: " + coding, "chunked, no body, or 400",
+                          post({"Transfer-Encoding: " + coding}, end + kEvil)));
+  }
+  rows.push_back(denied("Transfer-Encoding twice", "chunked, or 400",
+                        post({chunked, "Transfer-Encoding: identity"}, end + kEvil)));
+  rows.push_back(denied("Transfer-Encoding with a space in front of the colon", "chunked, or none",
+                        post({"Transfer-Encoding : chunked"}, end + kEvil)));
+  rows.push_back(denied("Transfer-Encoding folded", "chunked, or none",
+                        post({"Transfer-Encoding:", " chunked"}, end + kEvil)));
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
+           {"a sign", "+5\r\nhello\r\n"},
+           {"0x", "0x5\r\nhello\r\n"},
+           {"a space in front", " 5\r\nhello\r\n"},
+           {"a space behind", "5 \r\nhello\r\n"},
+           {"a size that wraps", "10000000000000005\r\nhello\r\n"},
+           {"no size", "\r\nhello\r\n"},
+           {"no size but an extension", ";a=b\r\nhello\r\n"},
+           {"bare LF behind the size", "5\nhello\r\n"},
+           {"bare CR behind the size", "5\rhello\r\n"},
+           {"bare LF in an extension", "5;a\nhello\r\n"},
+           {"NUL in an extension", "5;a" + std::string(1, '\0') + "\r\nhello\r\n"},
+           {"an extension of 2 KiB", "5;" + std::string(2048, 'a') + "\r\nhello\r\n"},
+           {"no line end behind the data", "5\r\nhelloXX"},
+           {"bare LF behind the data", "5\r\nhello\n"},
+           {"data longer than its size", "4\r\nhello\r\n"},
+           {"bare LF for the empty line at the end", "0\r\n\n"},
+           {"a bare LF in the trailers", "0\r\nX: a\n\r\n"},
+           {"Host in the trailers", "0\r\nHost: " + kDenied + "\r\n\r\n"},
+           {"Content-Length in the trailers", "0\r\nContent-Length: 9\r\n\r\n"},
+           {"a second request for trailers", "0\r\nGET / HTTP/1.1\r\n"},
+       }) {
+    rows.push_back(bad_chunk(name, text));
+  }
+  play_all(rows, kEvasionPolicy, 80);
+}
