@@ -52,9 +52,17 @@ class Unpacker {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   Known known() noexcept {
-    const uint8_t value = u8();
-    if (value > static_cast<uint8_t>(Known::present)) good_ = false;
-    return static_cast<Known>(value);
+    switch (u8()) {
+      case static_cast<uint8_t>(Known::unknown):
+        return Known::unknown;
+      case static_cast<uint8_t>(Known::absent):
+        return Known::absent;
+      case static_cast<uint8_t>(Known::present):
+        return Known::present;
+      default:
+        good_ = false;
+        return Known::unknown;
+    }
   }
   template <typename Item, typename Read>
   std::span<const Item> list(std::span<Item> space, Read read) noexcept {

@@ -12,7 +12,9 @@ Inspection* watch_stream(Flow& flow, StreamStage stage, FlowContext& context) no
   if (flow.inspection == kNoSlot) {
     flow.inspection = context.inspections.acquire();
     if (flow.inspection == kNoSlot) return nullptr;
-    StreamWatch& watch = context.inspections[flow.inspection].watch.emplace<StreamWatch>();
+    Inspection& inspection = context.inspections[flow.inspection];
+    inspection.watch = StreamWatch{};
+    StreamWatch& watch = inspection.stream();
     watch.stage = stage;
     watch.window_first = stage == StreamStage::opaque ? flow.client_next : flow.client_first;
     watch.server_first = flow.server_next;
@@ -24,7 +26,7 @@ Inspection* watch_datagrams(Flow& flow, FlowContext& context) noexcept {
   if (flow.inspection == kNoSlot) {
     flow.inspection = context.inspections.acquire();
     if (flow.inspection == kNoSlot) return nullptr;
-    context.inspections[flow.inspection].watch.emplace<DatagramWatch>();
+    context.inspections[flow.inspection].watch = DatagramWatch{};
   }
   return &context.inspections[flow.inspection];
 }

@@ -221,7 +221,7 @@ class Replayer {
   PolicySlot policies_{1};
   PolicyNames names_;
   std::unique_ptr<StatsSegment> stats_;
-  std::optional<DatagramPool> datagrams_;
+  std::unique_ptr<DatagramPool> datagrams_;
 };
 
 std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, FILE* out) {
@@ -235,7 +235,7 @@ std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, F
   auto stats = StatsSegment::create("", cores);
   if (!stats) return stats.error();
   stats_ = std::move(*stats);
-  datagrams_.emplace(FragmentLimits{.datagrams = kDatagrams}, 1);
+  datagrams_ = std::make_unique<DatagramPool>(FragmentLimits{.datagrams = kDatagrams}, 1);
   names_.add(1, *table);
   policies_.publish(std::move(table), std::chrono::milliseconds(0));
   out_ = out;
