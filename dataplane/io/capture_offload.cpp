@@ -14,9 +14,8 @@ constexpr size_t kUdpBytes = 8;
 
 // A host that leaves checksums to its NIC leaves nearly all of them, and a decoy that is to miss
 // its server comes between packets that are to reach it: three of four tells the two apart.
-bool is_nearly_all(uint64_t wrong, uint64_t checked) noexcept {
-  constexpr uint64_t kFewest = 2;
-  return wrong >= kFewest && wrong * 4 >= checked * 3;
+bool is_nearly_all(uint64_t wrong, uint64_t checked, uint64_t fewest) noexcept {
+  return wrong >= fewest && wrong * 4 >= checked * 3;
 }
 
 }  // namespace
@@ -52,12 +51,12 @@ void OffloadSurvey::see_transport(std::span<const uint8_t> frame, const Captured
 }
 
 // "a wrong checksum in 3 of 3 packets", or "".
-std::string OffloadSurvey::nearly_all_wrong(const Sender& sender) {
-  if (is_nearly_all(sender.wrong, sender.checked)) {
+std::string OffloadSurvey::nearly_all_wrong(const Sender& sender, uint64_t fewest) {
+  if (is_nearly_all(sender.wrong, sender.checked, fewest)) {
     return "a wrong checksum in " + std::to_string(sender.wrong) + " of " +
            count_of_packets(sender.checked);
   }
-  if (is_nearly_all(sender.ip_wrong, sender.ip_checked)) {
+  if (is_nearly_all(sender.ip_wrong, sender.ip_checked, fewest)) {
     return "a wrong IP header checksum in " + std::to_string(sender.ip_wrong) + " of " +
            count_of_packets(sender.ip_checked);
   }
@@ -76,12 +75,13 @@ std::string OffloadSurvey::why() const {
   }
   Sender all;
   for (const auto& [address, sender] : senders_) {
-    if (std::string wrong = nearly_all_wrong(sender); !wrong.empty()) {
+    if (std::string wrong = nearly_all_wrong(sender, 2); !wrong.empty()) {
       return wrong + " from " + to_string(address);
     }
     all += sender;
   }
-  return nearly_all_wrong(all);  // an edited capture, in which no sender says enough
+  // An edited capture, in which no sender says enough; perhaps of one packet.
+  return nearly_all_wrong(all, 1);
 }
 
 }  // namespace sallyport

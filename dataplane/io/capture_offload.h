@@ -43,7 +43,7 @@ class OffloadSurvey {
   };
 
   void see_transport(std::span<const uint8_t> frame, const CapturedIp& ip, Sender& sender);
-  static std::string nearly_all_wrong(const Sender& sender);
+  static std::string nearly_all_wrong(const Sender& sender, uint64_t fewest);
 
   std::map<IpAddress, Sender> senders_;
   uint64_t oversized_ = 0;
