@@ -187,12 +187,16 @@ Outcome datagram(Flow& flow, const Arrival& arrival, FlowContext& context) noexc
   return outcome;
 }
 
+void start(Flow& flow, FlowContext& context) noexcept {
+  decide_start(flow, context);
+  if (flow.state == FlowState::pending) flow.progress |= kReadDatagrams;
+}
+
 }  // namespace
 
 Outcome udp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   if (flow.state == FlowState::free) {
-    decide_start(flow, context);
-    if (flow.state == FlowState::pending) flow.progress |= kReadDatagrams;
+    start(flow, context);
   } else if (flow.generation != context.generation) {
     const bool waits = flow.state == FlowState::pending;
     decide_again(flow, !waits, context);
@@ -205,7 +209,9 @@ Outcome udp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) n
 
 Outcome udp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   Outcome decided;
-  if (flow.generation != context.generation) {
+  if (flow.state == FlowState::free) {
+    start(flow, context);  // a capture that begins with an answer
+  } else if (flow.generation != context.generation) {
     const bool waits = flow.state == FlowState::pending;
     decide_again(flow, !waits, context);
     decided.release = waits && flow.state == FlowState::allowed;
