@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "dataplane/inspect/fingerprint.h"
 #include "tests/support/quic_helper.h"
@@ -36,6 +37,10 @@ void* operator new(size_t size) {
   ++allocations;
   if (void* const block = std::malloc(size); block != nullptr) return block;
   throw std::bad_alloc();
+}
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  ++allocations;
+  return std::malloc(size);
 }
 void operator delete(void* block) noexcept {
   std::free(block);
