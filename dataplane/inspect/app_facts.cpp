@@ -92,11 +92,16 @@ AppFacts no_facts() noexcept {
           .headers_known = Known::absent};
 }
 
-AppFacts facts_of_hello(AppProtocol app, const ClientHello& hello, std::string_view name,
-                        std::span<std::string_view> alpns) noexcept {
+AppFacts only_app(AppProtocol app) noexcept {
   AppFacts facts = no_facts();
   facts.app_known = Known::present;
   facts.app = app;
+  return facts;
+}
+
+AppFacts facts_of_hello(AppProtocol app, const ClientHello& hello, std::string_view name,
+                        std::span<std::string_view> alpns) noexcept {
+  AppFacts facts = only_app(app);
   facts.name_known = known(!name.empty());
   facts.name = name;
   facts.alpns = read_alpns(hello, alpns);
@@ -110,9 +115,7 @@ AppFacts facts_of_hello(AppProtocol app, const ClientHello& hello, std::string_v
 
 AppFacts facts_of_request(const HttpRequest& request,
                           std::span<const std::string_view> header_names, bool http2) noexcept {
-  AppFacts facts = no_facts();
-  facts.app_known = Known::present;
-  facts.app = AppProtocol::http;
+  AppFacts facts = only_app(AppProtocol::http);
   facts.name_known = known(!request.host.empty());
   facts.name = request.host.view();
   facts.method_known = known(!request.method.empty());
@@ -129,9 +132,7 @@ AppFacts facts_of_request(const HttpRequest& request,
 }
 
 AppFacts facts_of_query(const DnsQuery& query) noexcept {
-  AppFacts facts = no_facts();
-  facts.app_known = Known::present;
-  facts.app = AppProtocol::dns;
+  AppFacts facts = only_app(AppProtocol::dns);
   facts.name_known = known(!query.name.empty());
   facts.name = query.name.view();
   facts.host_text = query.text.text();

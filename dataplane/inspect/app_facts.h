@@ -46,6 +46,9 @@ struct AppFacts {
 /// Every fact absent: bytes that are no protocol we know, or that can have none.
 AppFacts no_facts() noexcept;
 
+/// The protocol, and every other fact absent.
+AppFacts only_app(AppProtocol app) noexcept;
+
 /// Of a ClientHello. Everything but the fingerprint, which stays unknown.
 /// @param name   Its server name, canonical; empty for none.
 /// @param alpns  At least kMaxHelloAlpns: where the list of protocols is written.

@@ -137,6 +137,14 @@ void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& conte
   context.observer.decided(flow, facts);
 }
 
+void deny_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
+                    FlowContext& context) noexcept {
+  flow.fault = fault;
+  flow.app_known = facts.app_known;
+  flow.app = facts.app;
+  deny_flow(flow, FlowReason::malformed, facts, context);
+}
+
 void decide_start(Flow& flow, FlowContext& context) noexcept {
   const AppFacts facts;
   judge(flow, facts, false, context);

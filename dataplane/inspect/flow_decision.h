@@ -22,6 +22,11 @@ void decide_again(Flow& flow, bool final, FlowContext& context) noexcept;
 /// @param facts  What is known, for the record.
 void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept;
 
+/// Denies because the client's bytes break their protocol.
+/// @param facts  What could be read, the protocol at least.
+void deny_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
+                    FlowContext& context) noexcept;
+
 /// What is kept of a flow. Borrows context.fact_space.
 AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept;
 

@@ -30,7 +30,6 @@ inline constexpr size_t kServerHeadBytes = 64;
 struct StreamWatch {
   uint32_t window_first = 0;    ///< Sequence number of the window's first byte.
   uint32_t need_bytes = 0;      ///< Of the window: no shorter one says more.
-  uint32_t ready_bytes = 0;     ///< Of the window: held without a gap.
   uint32_t fin_sequence = 0;    ///< Of the client's FIN, once kClientFin.
   uint32_t guard_since_ms = 0;  ///< Since the oldest verdict whose bytes are still guarded.
   uint32_t reopen_first = 0;    ///< With `reopening`: client_first, if the server takes that SYN.

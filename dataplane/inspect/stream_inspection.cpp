@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "dataplane/inspect/flow_decision.h"
-#include "dataplane/inspect/http_status.h"
 #include "dataplane/inspect/tls_client_hello.h"
 #include "dataplane/inspect/tls_record.h"
 
@@ -47,10 +46,8 @@ struct Window {
     const bool no_hello =
         fault == InspectFault::tls_bad_record || fault == InspectFault::tls_not_client_hello;
     if (no_hello && starts_midway()) return look_again_later();
-    flow.fault = fault;
-    flow.app_known = facts.app_known;
-    flow.app = facts.app;
-    return deny(FlowReason::malformed, facts);
+    deny_malformed(flow, fault, facts, context);
+    return Look::denied;
   }
   void pass(size_t count) const noexcept {
     watch.window_first += static_cast<uint32_t>(count);
@@ -70,13 +67,6 @@ struct Window {
     return Look::again;
   }
 };
-
-AppFacts only_app(AppProtocol app) noexcept {
-  AppFacts facts = no_facts();
-  facts.app_known = Known::present;
-  facts.app = app;
-  return facts;
-}
 
 // Bytes of no protocol that we know: what the policy says of such a flow goes for all of it.
 Look settle_unknown(const Window& window) noexcept {
@@ -295,7 +285,6 @@ bool inspect_window(Flow& flow, Inspection& inspection, FlowContext& context) no
   StreamWatch& watch = inspection.stream();
   for (;;) {
     const uint32_t ready = contiguous_bytes(context.segments, inspection.held, watch.window_first);
-    watch.ready_bytes = ready;
     const bool ended = is_ended(flow, watch, ready);
     const auto plain =
         static_cast<uint32_t>(std::min<uint64_t>(plain_bytes_left(watch, context), ready));
@@ -318,7 +307,6 @@ bool inspect_window(Flow& flow, Inspection& inspection, FlowContext& context) no
         if (ready == 0) return true;
         break;
       case Look::more:
-        watch.ready_bytes = contiguous_bytes(context.segments, inspection.held, watch.window_first);
         return true;
     }
   }

@@ -73,16 +73,17 @@ void begin(Flow& flow, uint32_t client_first, FlowContext& context) noexcept {
 }
 
 // What of the held copies the server has now is no secret any more.
-Outcome acknowledge(const Flow& flow, Inspection& inspection, const Packet& packet) noexcept {
+// @return whether any may be freed.
+bool acknowledge(const Flow& flow, Inspection& inspection, const Packet& packet) noexcept {
   StreamWatch& watch = inspection.stream();
   if ((packet.tcp_flags & kAck) == 0 ||
       sequence_distance(packet.tcp_acknowledgement, flow.client_next) < 0) {
-    return {};
+    return false;
   }
   if (watch.guarded && is_read_acknowledged(watch, packet.tcp_acknowledgement)) {
     watch.guarded = watch.unguarded = false;
   }
-  return {.acknowledged = true};
+  return true;
 }
 
 Outcome syn_ack(Flow& flow, Inspection* inspection, const Packet& packet) noexcept {
@@ -189,7 +190,7 @@ Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) no
   advance(flow.server_next, packet.tcp_sequence + arrival.tcp_length());
   if (inspection == nullptr) return decided;
 
-  decided.acknowledged = acknowledge(flow, *inspection, packet).acknowledged;
+  decided.acknowledged = acknowledge(flow, *inspection, packet);
   if (inspect_server(inspection->stream(), arrival)) {
     if (!inspect_window(flow, *inspection, context)) {
       return kDenied;

@@ -35,12 +35,10 @@ Outcome unknown_datagram(Flow& flow, FlowContext& context) noexcept {
 // Each query stands for itself: a resolver sends those of many programs from one port.
 Outcome query(Flow& flow, const DnsQueryAnswer& answer, FlowContext& context) noexcept {
   const AppFacts facts = facts_of_query(context.dns_query);
-  flow.fault = answer.fault;
   if (answer.status == DnsQueryAnswer::Status::fault) {
-    flow.app_known = Known::present;
-    flow.app = AppProtocol::dns;
-    deny_flow(flow, FlowReason::malformed, facts, context);
+    deny_malformed(flow, answer.fault, facts, context);
   } else {
+    flow.fault = InspectFault::none;
     decide_flow(flow, facts, context);
   }
   return by_verdict(flow);
@@ -50,9 +48,7 @@ Outcome query(Flow& flow, const DnsQueryAnswer& answer, FlowContext& context) no
 Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
              FlowContext& context) noexcept {
   DatagramWatch& watch = *inspection.datagrams();
-  AppFacts facts = no_facts();
-  facts.app_known = Known::present;
-  facts.app = AppProtocol::quic;
+  const AppFacts facts = only_app(AppProtocol::quic);
   if (inspection.waiting_packets == kMaxHeldDatagrams) {
     return deny(flow, FlowReason::reassembly_limit, facts, context);
   }
@@ -79,16 +75,11 @@ Outcome take_hello(Flow& flow, Inspection& inspection, FlowContext& context) noe
 
 Outcome quic_fault(Flow& flow, FlowContext& context) noexcept {
   const QuicStep& step = context.quic_step;
-  AppFacts facts = no_facts();
-  facts.app_known = Known::present;
-  facts.app = AppProtocol::quic;
-  if (step.fault == InspectFault::tls_bad_server_name) {
-    facts = facts_of_hello(AppProtocol::quic, step.hello, {}, context.alpns);
-  }
-  flow.fault = step.fault;
-  flow.app_known = Known::present;
-  flow.app = AppProtocol::quic;
-  return deny(flow, FlowReason::malformed, facts, context);
+  const bool read = step.fault == InspectFault::tls_bad_server_name;
+  const AppFacts facts = read ? facts_of_hello(AppProtocol::quic, step.hello, {}, context.alpns)
+                              : only_app(AppProtocol::quic);
+  deny_malformed(flow, step.fault, facts, context);
+  return kDenied;
 }
 
 // The hello's bytes are kept until the server has taken it; then any memory will do for a step.

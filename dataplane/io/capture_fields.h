@@ -7,6 +7,8 @@
 #include <cstring>
 #include <span>
 
+#include "dataplane/inspect/byte_reader.h"
+
 namespace sallyport {
 
 /// Reads numbers in the byte order of whoever wrote a capture, and cannot read past the end.
@@ -17,21 +19,12 @@ class CaptureFields {
  public:
   /// @param swapped  The writer's byte order is not this machine's.
   CaptureFields(std::span<const uint8_t> bytes, bool swapped) noexcept
-      : rest_(bytes), swapped_(swapped) {}
+      : reader_(bytes), swapped_(swapped) {}
 
-  bool ok() const noexcept { return ok_; }
-  std::span<const uint8_t> rest() const noexcept { return rest_; }
+  bool ok() const noexcept { return reader_.ok(); }
+  std::span<const uint8_t> rest() const noexcept { return reader_.rest(); }
 
-  std::span<const uint8_t> bytes(size_t count) noexcept {
-    if (count > rest_.size()) {
-      ok_ = false;
-      rest_ = {};
-      return {};
-    }
-    const auto taken = rest_.first(count);
-    rest_ = rest_.subspan(count);
-    return taken;
-  }
+  std::span<const uint8_t> bytes(size_t count) noexcept { return reader_.bytes(count); }
 
   uint16_t u16() noexcept { return number<uint16_t>(); }
   uint32_t u32() noexcept { return number<uint32_t>(); }
@@ -46,9 +39,8 @@ class CaptureFields {
     return swapped_ ? std::byteswap(value) : value;
   }
 
-  std::span<const uint8_t> rest_;
+  ByteReader reader_;
   bool swapped_;
-  bool ok_ = true;
 };
 
 }  // namespace sallyport

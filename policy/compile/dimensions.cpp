@@ -35,21 +35,6 @@ void add_prefix(const IpPrefix& prefix, uint32_t clause, IntervalMap<AddressKey>
   out.add(first, last, clause);
 }
 
-std::optional<AppProtocol> app_of(ProtocolKind kind) {
-  switch (kind) {
-    case ProtocolKind::tls:
-      return AppProtocol::tls;
-    case ProtocolKind::quic:
-      return AppProtocol::quic;
-    case ProtocolKind::http:
-      return AppProtocol::http;
-    case ProtocolKind::dns:
-      return AppProtocol::dns;
-    default:
-      return {};
-  }
-}
-
 class Filler {
  public:
   explicit Filler(PolicyDimensions& out) : out_(out) {}

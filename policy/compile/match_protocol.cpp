@@ -104,21 +104,6 @@ Predicate match_header(const HeaderMatch& wanted, const FlowFacts& facts) {
   return settled(what, wanted.glob, lines.empty() ? "none" : listed(lines), all && !lines.empty());
 }
 
-std::optional<AppProtocol> app_of(ProtocolKind kind) {
-  switch (kind) {
-    case ProtocolKind::tls:
-      return AppProtocol::tls;
-    case ProtocolKind::quic:
-      return AppProtocol::quic;
-    case ProtocolKind::http:
-      return AppProtocol::http;
-    case ProtocolKind::dns:
-      return AppProtocol::dns;
-    default:
-      return {};
-  }
-}
-
 }  // namespace
 
 Predicate settled(std::string what, std::string wants, std::string has, bool matches) {

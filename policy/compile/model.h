@@ -4,10 +4,12 @@
 #include <expected>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "policy/runtime/facts.h"
 #include "policy/runtime/ip_address.h"
 #include "policy/runtime/rule.h"
 #include "policy/yaml/document.h"
@@ -59,6 +61,22 @@ struct DestinationSetModel {
 };
 
 enum class ProtocolKind : uint8_t { tls, quic, http, dns, tcp, udp, icmp, count_ };
+
+/// The protocol that a term of this kind asks a flow to be; none for tcp, udp and icmp.
+constexpr std::optional<AppProtocol> app_of(ProtocolKind kind) noexcept {
+  switch (kind) {
+    case ProtocolKind::tls:
+      return AppProtocol::tls;
+    case ProtocolKind::quic:
+      return AppProtocol::quic;
+    case ProtocolKind::http:
+      return AppProtocol::http;
+    case ProtocolKind::dns:
+      return AppProtocol::dns;
+    default:
+      return {};
+  }
+}
 
 /// Which hellos a tls or quic term is about, by whether they carry encrypted_client_hello.
 enum class EchMatch : uint8_t {

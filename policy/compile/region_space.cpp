@@ -28,7 +28,7 @@ Intervals l4_of(const ProtocolTerm& term) {
   }
 }
 
-std::optional<AppKey> app_of(ProtocolKind kind) {
+std::optional<AppKey> app_key_of(ProtocolKind kind) {
   switch (kind) {
     case ProtocolKind::tls:
       return kTlsApp;
@@ -123,7 +123,7 @@ void RegionSpace::add_clauses(Clause clause, const RuleModel& rule) {
 
 void RegionSpace::add_term(Clause clause, const ProtocolTerm& term, RuleAction action) {
   set(clause, Axis::l4, intern(Axis::l4, l4_of(term)));
-  if (const auto app = app_of(term.kind))
+  if (const auto app = app_key_of(term.kind))
     set(clause, Axis::app, intern(Axis::app, Intervals{{*app, *app}}));
   if (!term.alpns.empty()) {
     RegionPredicate alpns = listed(term.alpns);

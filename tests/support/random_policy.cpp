@@ -1,6 +1,8 @@
 #include "tests/support/random_policy.h"
 
 #include <algorithm>
+#include <memory>
+#include <random>
 #include <tuple>
 
 namespace sallyport::test {
@@ -240,6 +242,12 @@ FlowFacts RandomFlow::hiding(unsigned unknown) const {
   hide(kFactHeaders, out.headers_known);
   hide(kFactBinding, out.binding_known);
   return out;
+}
+
+RandomPolicy seeded(unsigned seed) {
+  auto engine = std::make_shared<std::mt19937>(seed);
+  return RandomPolicy(
+      [engine](unsigned limit) { return std::uniform_int_distribution(0u, limit - 1)(*engine); });
 }
 
 }  // namespace sallyport::test

@@ -46,6 +46,12 @@ class RandomPolicy {
   Source source_;
 };
 
+/// Draws from an engine of its own: the same policies for the same seed.
+RandomPolicy seeded(unsigned seed);
+
+/// Facts that a test may hide from decide(). Labels are the table's.
+inline constexpr unsigned kHideable = ((1u << kFactBits) - 1) & ~unsigned{kFactLabels};
+
 /// A flow with every fact settled, and the bytes that the facts point to.
 class RandomFlow {
  public:

@@ -8,8 +8,10 @@
 #include "tests/support/reference_policy.h"
 
 using namespace sallyport;
+using test::kHideable;
 using test::RandomFlow;
 using test::RandomPolicy;
+using test::seeded;
 
 namespace {
 
@@ -18,14 +20,6 @@ constexpr unsigned kSeeds = 20;  // Ten times slower, and about memory only.
 #else
 constexpr unsigned kSeeds = 150;
 #endif
-
-constexpr unsigned kHideable = ((1u << kFactBits) - 1) & ~unsigned{kFactLabels};
-
-RandomPolicy seeded(unsigned seed) {
-  auto engine = std::make_shared<std::mt19937>(seed);
-  return RandomPolicy(
-      [engine](unsigned limit) { return std::uniform_int_distribution(0u, limit - 1)(*engine); });
-}
 
 TextFact text_fact(Known known, std::string_view value) {
   return {known, known == Known::present ? std::string(value) : ""};

@@ -14,6 +14,7 @@
 using namespace sallyport;
 using test::RandomFlow;
 using test::RandomPolicy;
+using test::seeded;
 
 namespace {
 
@@ -25,12 +26,6 @@ constexpr unsigned kSeeds = 60;
 
 /// Before the first of the times that random rules speak of.
 constexpr int64_t kNow = 900;
-
-RandomPolicy seeded(unsigned seed) {
-  auto engine = std::make_shared<std::mt19937>(seed);
-  return RandomPolicy(
-      [engine](unsigned limit) { return std::uniform_int_distribution(0u, limit - 1)(*engine); });
-}
 
 std::unique_ptr<PolicyTable> table_of(const PolicyModels& models) {
   return test::load_table(test::to_yaml(models));
