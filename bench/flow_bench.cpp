@@ -1,11 +1,9 @@
 // What it costs to find the flows of a burst: the keys are in random order, so that a table larger
 // than the caches is seen as traffic would see it. Time is for a whole burst of 32.
 #include <benchmark/benchmark.h>
-#include <rte_eal.h>
 
 #include <array>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "dataplane/io/burst.h"
@@ -44,7 +42,7 @@ struct Case {
   FlowTable table;
   std::vector<FlowKey> keys;
 
-  Case(uint32_t count, bool hit) : table("bench", count, -1) {
+  Case(uint32_t count, bool hit) : table(count) {
     for (uint32_t n = 0; n < count; ++n) insert(table, key_of(n));
     std::mt19937 random(1);
     for (uint32_t n = 0; n < count; ++n) {
@@ -86,7 +84,7 @@ void find_miss(benchmark::State& state) {
 // A flow's whole life in the table: what a SYN and its end cost.
 void insert_and_erase(benchmark::State& state) {
   const auto count = static_cast<uint32_t>(state.range(0));
-  FlowTable table("bench", count, -1);
+  FlowTable table(count);
   for (uint32_t n = 0; n + 1 < count; ++n) insert(table, key_of(n));
   uint32_t n = count;
   for (auto _ : state) {
@@ -99,31 +97,6 @@ BENCHMARK(find_hit)->Arg(1000)->Arg(65536)->Arg(1'000'000);
 BENCHMARK(find_miss)->Arg(1000)->Arg(65536)->Arg(1'000'000);
 BENCHMARK(insert_and_erase)->Arg(1000)->Arg(65536)->Arg(1'000'000);
 
-bool start_eal() {
-  std::vector<std::string> text{"flow_bench",
-                                "--no-huge",
-                                "-m",
-                                "512",
-                                "--no-pci",
-                                "-l",
-                                "0",
-                                "--no-shconf",
-                                "--no-telemetry",
-                                "--iova-mode=va",
-                                "--log-level=error"};
-  std::vector<char*> argv;
-  for (std::string& arg : text) argv.push_back(arg.data());
-  return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;
-}
-
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (!start_eal()) return 1;
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-  rte_eal_cleanup();
-  return 0;
-}
+BENCHMARK_MAIN();

@@ -72,6 +72,8 @@ paths:
   stats: $work/stats
   flow_log: /dev/null
   policy_image: $work/policy.spimg
+  identity_feed: $work/feed.spids
+  budget_state: $work/budgets.state
 END
 }
 

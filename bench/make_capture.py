@@ -68,6 +68,15 @@ def record(kind: int, seed: str, size: int) -> bytes:
     return bytes([kind]) + b"\x03\x03" + vector(2, pattern(seed, size))
 
 
+def server_hello(seed: str) -> bytes:
+    """A TLS 1.3 ServerHello in its record: what ends the inspection of a real flow."""
+    extensions = extension(51, b"\x00\x1d" + vector(2, pattern(seed + "answer share", 32)))
+    extensions += extension(43, b"\x03\x04")
+    body = b"\x03\x03" + pattern(seed + "answer random", 32) + vector(1, pattern(seed + "session", 32))
+    body += b"\x13\x01\x00" + vector(2, extensions)
+    return b"\x16\x03\x03" + vector(2, b"\x02" + vector(3, body))
+
+
 class Flow:
     """One TCP connection; collects its frames as (from client, bytes)."""
 
@@ -105,7 +114,7 @@ def build_flow(number: int, name: str, bulk_bytes: int) -> list[tuple[bool, byte
     flow.send(True, ACK)
     flow.send(True, PSH | ACK, client_hello(name, seed))
     flow.send(False, ACK)
-    flight = record(22, seed + "hello", 122) + record(20, seed, 1) + record(23, seed + "flight", 2400)
+    flight = server_hello(seed) + record(20, seed, 1) + record(23, seed + "flight", 2400)
     flow.send(False, ACK, flight[:MSS])
     flow.send(False, PSH | ACK, flight[MSS:])
     flow.send(True, PSH | ACK, record(20, seed, 1) + record(23, seed + "finished", 53) + record(23, seed + "get", 90))

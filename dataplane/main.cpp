@@ -48,9 +48,11 @@ int run(int argc, char** argv) {
   CLI::App* replay_command =
       app.add_subcommand("replay", "Run a capture (used by sallyport replay)");
   replay_command->add_option("--image-fd", options.image_fd)->required();
+  replay_command->add_option("--feed-fd", options.feed_fd);
   replay_command->add_option("--pcap", options.captures)->required();
   replay_command->add_option("--out", options.flows);
   replay_command->add_option("--write-pcap", options.write_capture);
+  replay_command->add_option("--resolver", options.resolvers);
   replay_command->add_option("--checksums", options.checksums)->transform(CLI::Transformer(modes));
   try {
     app.parse(argc, argv);

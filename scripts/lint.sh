@@ -111,10 +111,11 @@ headers_to_compile() {
 }
 
 compile_header() {
-  local header=$1 command=$2 output
-  # The source that lent its flags must not be compiled along.
-  command=${command% *.cpp}
-  output=$(cd "$build" && $command -I"$root" -fdiagnostics-color=never -fsyntax-only -x c++ -include "$root/$header" /dev/null 2>&1) ||
+  local header=$1 output
+  local -a command
+  # The source that lent its flags must not be compiled along. Words are the shell's: some are quoted.
+  eval "command=(${2% *.cpp})"
+  output=$(cd "$build" && "${command[@]}" -I"$root" -fdiagnostics-color=never -fsyntax-only -x c++ -include "$root/$header" /dev/null 2>&1) ||
     printf '%s:1: does not compile on its own; include what it uses: %s\n' "$header" "$(grep -m1 error: <<<"$output")"
 }
 

@@ -41,6 +41,7 @@ std::expected<ActivePolicy, std::vector<Diagnostic>> build_policy(
   }
   policy->policies = compiled->documents;
   policy->source = source;
+  policy->sources = std::make_shared<const std::vector<SourceFile>>(sources.begin(), sources.end());
   return std::move(*policy);
 }
 

@@ -27,6 +27,8 @@ struct ActivePolicy {
   uint32_t rules = 0;
   uint32_t policies = 0;
   PolicySource source{};
+  /// What it was compiled from; null for a stored image.
+  std::shared_ptr<const std::vector<SourceFile>> sources;
 };
 
 /// Compiles, then loads the image as the data plane will: what it would refuse is found here.

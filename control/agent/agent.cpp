@@ -10,9 +10,14 @@
 namespace sallyport {
 
 // What the agent does with the data plane. agent_policy.cpp: where policies come from, status.
+// agent_identities.cpp: the identity feed.
 
 Agent::Agent(AgentOptions options, StateStore store)
-    : options_(std::move(options)), store_(std::move(store)), link_(options_.dataplane_socket) {}
+    : options_(std::move(options)), store_(std::move(store)), link_(options_.dataplane_socket) {
+  if (!options_.identities.empty()) {
+    feed_watch_ = std::make_unique<FeedWatch>(options_.identities);
+  }
+}
 
 Agent::Time Agent::tick(Time now) {
   if (in_flight_ && in_flight_->deadline <= now) {
@@ -26,15 +31,23 @@ Agent::Time Agent::tick(Time now) {
       query(now);
     }
   }
+  watch_identities(now);
   step(now);
-  if (in_flight_) return in_flight_->deadline;
-  return link_.connected() ? next_query_ : next_connect_;
+  const Time next = in_flight_          ? in_flight_->deadline
+                    : link_.connected() ? next_query_
+                                        : next_connect_;
+  return feed_watch_ ? std::min(next, next_watch_) : next;
 }
 
 /// Starts what comes next, if nothing is on its way. At most one message is unanswered at a time,
 /// so an answer always belongs to the policy at hand.
 void Agent::step(Time now) {
   while (!in_flight_) {
+    // Labels first: flows must not meet a new policy without those that it asks for.
+    if (adopt_identities()) continue;
+    if (const ActiveFeed* feed = due_identities(); feed != nullptr) {
+      return push_identities(*feed, now);
+    }
     if (adopt_without_push()) continue;
     if (candidate_ && up_) return push_policy(candidate_->policy, now);
     if (!jobs_.empty()) {
@@ -54,10 +67,21 @@ void Agent::step(Time now) {
 }
 
 void Agent::push_policy(const ActivePolicy& policy, Time now) {
-  const auto id = link_.send_push(*policy.image);
+  const auto id = link_.send_push(FrameType::push, *policy.image);
   if (!id) return link_lost(id.error(), now);
-  in_flight_ = InFlight{
-      .id = *id, .deadline = now + options_.reply_timeout, .pushed_revision = policy.revision};
+  in_flight_ = InFlight{.asked = FrameType::push,
+                        .id = *id,
+                        .deadline = now + options_.reply_timeout,
+                        .revision = policy.revision};
+}
+
+void Agent::push_identities(const ActiveFeed& feed, Time now) {
+  const auto id = link_.send_push(FrameType::push_identities, *feed.bytes);
+  if (!id) return link_lost(id.error(), now);
+  in_flight_ = InFlight{.asked = FrameType::push_identities,
+                        .id = *id,
+                        .deadline = now + options_.reply_timeout,
+                        .revision = feed.revision};
 }
 
 void Agent::query(Time now) {
@@ -104,22 +128,26 @@ void Agent::on_dataplane_readable(Time now) {
 }
 
 void Agent::handle_reply(const PushReply& reply, Time now) {
-  const auto pushed_revision = in_flight_ ? in_flight_->pushed_revision : std::nullopt;
+  const InFlight answered = in_flight_.value_or(InFlight{});
   in_flight_.reset();
   next_query_ = now + options_.query_interval;
-  if (!pushed_revision && reply.refusal != Refusal::none) {
+  if (answered.asked == FrameType::query && reply.refusal != Refusal::none) {
     return link_lost("it refused: " + std::string(to_string(reply.refusal)) + ": " +
                          std::string(explain(reply.refusal)),
                      now);
   }
   cores_.assign(reply.cores.begin(), reply.cores.begin() + reply.core_count);
+  dataplane_feed_ = reply.identities;
   if (!up_) {
     up_ = true;
     down_reason_.clear();
     spdlog::info("data plane reachable at {}, {} core(s)", options_.dataplane_socket.string(),
                  cores_.size());
   }
-  if (pushed_revision) settle_push(*pushed_revision, reply.refusal);
+  if (answered.asked == FrameType::push) settle_push(answered.revision, reply.refusal);
+  if (answered.asked == FrameType::push_identities) {
+    settle_identities(answered.revision, reply.refusal);
+  }
 }
 
 /// What becomes of a push that was answered.
@@ -171,9 +199,11 @@ void Agent::refuse(uint64_t revision, Refusal refusal) {
 /// the data plane is back; one from the API is dropped, because its sender is told that it failed.
 void Agent::link_lost(const std::string& why, Time now) {
   link_.close();
-  const bool was_push = in_flight_ && in_flight_->pushed_revision;
+  const bool was_push = in_flight_ && in_flight_->asked == FrameType::push;
   in_flight_.reset();
   refused_revision_ = 0;
+  refused_feed_ = 0;
+  dataplane_feed_ = {};
   next_connect_ = now + options_.retry_interval;
   cores_.clear();
   if (up_ || down_reason_ != why) {
@@ -193,7 +223,17 @@ void Agent::link_lost(const std::string& why, Time now) {
                       (from_api ? kept_text() : "the policy is pushed when it is back")}});
 }
 
+/// For whoever asks later why a flow was denied. Nothing hangs on it.
+void Agent::keep_sources(const ActivePolicy& policy) {
+  if (!policy.sources) return;
+  const auto kept = store_.archive().keep(policy.revision, *policy.sources);
+  if (kept) return;
+  spdlog::warn("the sources of revision {} are not kept: {}", revision_text(policy.revision),
+               kept.error());
+}
+
 std::string Agent::store(const ActivePolicy& policy) {
+  keep_sources(policy);
   if (policy.revision == stored_revision_) return "";
   const auto saved = store_.save(*policy.image);
   if (saved) {

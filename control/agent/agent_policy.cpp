@@ -13,6 +13,8 @@ namespace sallyport {
 void Agent::start(Time now) {
   next_connect_ = now;
   load_stored();
+  load_stored_identities();
+  if (feed_watch_) load_identity_files();
   if (options_.policy_paths.empty()) {
     if (!in_force_) {
       spdlog::warn(
@@ -41,6 +43,16 @@ void Agent::load_stored() {
 }
 
 void Agent::reload(Reply done, Time now) {
+  if (feed_watch_) {
+    refused_feed_ = 0;  // Asked for: worth another try.
+    const std::string problem = load_identity_files();
+    if (options_.policy_paths.empty()) {
+      step(now);
+      if (!done) return;
+      if (problem.empty()) return done({{"ok", true}, {"identities", identities_json()}});
+      return done({{"ok", false}, {"error", problem}});
+    }
+  }
   const bool queued = std::any_of(jobs_.begin(), jobs_.end(),
                                   [](const Job& job) { return !job.sources && !job.done; });
   if (!done && queued) return;  // A burst of SIGHUPs is one reload.
@@ -138,6 +150,7 @@ Json Agent::status() const {
   out["dataplane"] = up_ ? "connected" : "unreachable";
   if (!up_ && !down_reason_.empty()) out["dataplane_reason"] = down_reason_;
   out["cores"] = cores_json(cores_);
+  out["identities"] = identities_json();
   out["last_push"] = nullptr;
   if (last_push_) {
     Json push{{"time", utc_text(last_push_->unix_seconds)}, {"result", last_push_->result}};
@@ -145,6 +158,20 @@ Json Agent::status() const {
     if (!last_push_->refusal.empty()) push["refusal"] = last_push_->refusal;
     if (!last_push_->detail.empty()) push["detail"] = last_push_->detail;
     out["last_push"] = std::move(push);
+  }
+  return out;
+}
+
+AgentFacts Agent::facts() const {
+  AgentFacts out{.dataplane_connected = up_};
+  if (in_force_) {
+    out.revision = in_force_->revision;
+    out.rules = in_force_->rules;
+    out.source = to_string(in_force_->source);
+  }
+  if (last_push_) {
+    out.last_push_result = last_push_->result;
+    out.last_push_unix_seconds = last_push_->unix_seconds;
   }
   return out;
 }

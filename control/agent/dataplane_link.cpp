@@ -40,11 +40,12 @@ std::expected<uint64_t, std::string> DataplaneLink::send_query() {
   return send(FrameType::query, -1);
 }
 
-std::expected<uint64_t, std::string> DataplaneLink::send_push(std::span<const uint8_t> image) {
-  const auto made = make_sealed_memfd(image);
-  if (!made) return fail("cannot make the memfd for the image: " + errno_text(made.error()));
+std::expected<uint64_t, std::string> DataplaneLink::send_push(FrameType type,
+                                                              std::span<const uint8_t> bytes) {
+  const auto made = make_sealed_memfd(bytes);
+  if (!made) return fail("cannot make the memfd for a push: " + errno_text(made.error()));
   const UniqueFd memfd(*made);
-  return send(FrameType::push, memfd.get());
+  return send(type, memfd.get());
 }
 
 std::expected<uint64_t, std::string> DataplaneLink::send(FrameType type, int image_fd) {

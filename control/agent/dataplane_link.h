@@ -26,7 +26,8 @@ class DataplaneLink {
 
   /// @return the id that the reply will carry.
   std::expected<uint64_t, std::string> send_query();
-  std::expected<uint64_t, std::string> send_push(std::span<const uint8_t> image);
+  /// @param type  push or push_identities: what `bytes` are.
+  std::expected<uint64_t, std::string> send_push(FrameType type, std::span<const uint8_t> bytes);
 
   /// One reply, or nullopt when none has arrived.
   std::expected<std::optional<PushReply>, std::string> receive();

@@ -6,12 +6,22 @@
 #include <system_error>
 
 #include "control/common/system.h"
+#include "policy/runtime/identity_codec.h"
 #include "policy/runtime/image.h"
 
 namespace sallyport {
 namespace {
 
-constexpr unsigned kImageMode = 0644;  // The data plane may read it as another user.
+constexpr unsigned kFileMode = 0644;  // The data plane may read it as another user.
+
+using Loaded = std::expected<std::optional<std::vector<uint8_t>>, std::string>;
+
+Loaded load_file(const std::filesystem::path& path, size_t max_bytes) {
+  auto bytes = read_file(path, max_bytes);
+  if (bytes) return std::move(*bytes);
+  if (bytes.error() == ENOENT) return std::nullopt;
+  return std::unexpected("cannot read " + path.string() + ": " + errno_text(bytes.error()));
+}
 
 }  // namespace
 
@@ -28,18 +38,23 @@ std::expected<StateStore, std::string> StateStore::open(const std::filesystem::p
                            "; it must be owned by the agent's user, uid " +
                            std::to_string(::geteuid()));
   }
-  return StateStore(folder / "last-good.spimg");
+  return StateStore(folder);
 }
 
 std::expected<void, std::string> StateStore::save(std::span<const uint8_t> image) const {
-  return write_file_atomically(image_path_, image, kImageMode);
+  return write_file_atomically(image_path_, image, kFileMode);
 }
 
-std::expected<std::optional<std::vector<uint8_t>>, std::string> StateStore::load() const {
-  auto bytes = read_file(image_path_, kMaxImageBytes);
-  if (bytes) return std::move(*bytes);
-  if (bytes.error() == ENOENT) return std::nullopt;
-  return std::unexpected("cannot read " + image_path_.string() + ": " + errno_text(bytes.error()));
+Loaded StateStore::load() const {
+  return load_file(image_path_, kMaxImageBytes);
+}
+
+std::expected<void, std::string> StateStore::save_feed(std::span<const uint8_t> feed) const {
+  return write_file_atomically(feed_path_, feed, kFileMode);
+}
+
+Loaded StateStore::load_feed() const {
+  return load_file(feed_path_, kMaxFeedBytes);
 }
 
 }  // namespace sallyport

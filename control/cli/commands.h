@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "control/cli/flow_options.h"
+
 namespace sallyport {
 
 /// What every subcommand exits with.
@@ -23,17 +25,24 @@ struct CliOptions {
   std::filesystem::path output;
   std::filesystem::path control_socket = "/run/sallyport/control.sock";
   std::filesystem::path stats = "/run/sallyport/stats";
+  std::filesystem::path budgets = "/var/lib/sallyport/budgets.state";
   std::vector<std::filesystem::path> captures;
   std::string flows = "-";
   std::string records;
   std::filesystem::path write_pcap;
   std::string checksums;
+  std::vector<std::string> resolvers;
   std::string flow;
   std::filesystem::path identities;
   std::filesystem::path junit;
   Format format = Format::text;
+  FlowOptions flow_query;
   bool all = false;
+  bool show_books = false;
+  bool follow = false;
   bool strict = false;
+  bool once = false;
+  double interval_seconds = 1;
 };
 
 int run_policy_check(const CliOptions& options);
@@ -43,8 +52,12 @@ int run_policy_explain(const CliOptions& options);
 int run_policy_test(const CliOptions& options);
 int run_push(const CliOptions& options);
 int run_status(const CliOptions& options);
+/// `status --books`.
+int run_books(const CliOptions& options);
 int run_drops(const CliOptions& options);
+int run_flows(const CliOptions& options);
 int run_counters(const CliOptions& options);
+int run_top(const CliOptions& options);
 /// Becomes `sallyport-dataplane replay`; returns only when it cannot.
 int run_replay(const CliOptions& options);
 

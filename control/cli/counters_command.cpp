@@ -10,8 +10,6 @@
 namespace sallyport {
 namespace {
 
-constexpr const char* kDropFamily = "sallyport_drops_total";
-
 /// One counter across all cores.
 struct Row {
   const StatsCounter* counter = nullptr;
@@ -19,11 +17,10 @@ struct Row {
   uint64_t total = 0;
 };
 
-std::vector<Row> select_rows(const StatsSnapshot& snapshot, bool drops_only, bool all) {
+std::vector<Row> select_rows(const StatsSnapshot& snapshot, bool all) {
   std::vector<Row> rows;
   for (size_t i = 0; i < snapshot.counters.size(); ++i) {
     const StatsCounter& counter = snapshot.counters[i];
-    if (drops_only && counter.family != kDropFamily) continue;
     Row row{.counter = &counter, .by_core = {}, .total = 0};
     for (const StatsCoreValues& core : snapshot.cores) row.by_core.push_back(core.values[i]);
     row.total = std::accumulate(row.by_core.begin(), row.by_core.end(), uint64_t{0});
@@ -32,18 +29,13 @@ std::vector<Row> select_rows(const StatsSnapshot& snapshot, bool drops_only, boo
   return rows;
 }
 
-std::string reason_of(const StatsCounter& counter) {
-  const std::string reason = label_value(counter.labels, "reason");
-  return reason.empty() ? counter.labels : reason;
-}
-
 std::string full_name(const StatsCounter& counter) {
   return counter.labels.empty() ? counter.family
                                 : fmt::format("{}{{{}}}", counter.family, counter.labels);
 }
 
-void print_table(const StatsSnapshot& snapshot, const std::vector<Row>& rows, bool drops_only) {
-  std::vector<std::vector<std::string>> cells{{drops_only ? "REASON" : "COUNTER"}};
+void print_table(const StatsSnapshot& snapshot, const std::vector<Row>& rows) {
+  std::vector<std::vector<std::string>> cells{{"COUNTER"}};
   std::vector<bool> numbers{false};
   for (const StatsCoreValues& core : snapshot.cores) {
     cells[0].push_back(fmt::format("CORE {}", core.core));
@@ -52,20 +44,19 @@ void print_table(const StatsSnapshot& snapshot, const std::vector<Row>& rows, bo
   cells[0].emplace_back("TOTAL");
   numbers.push_back(true);
   for (const Row& row : rows) {
-    cells.push_back({drops_only ? reason_of(*row.counter) : full_name(*row.counter)});
+    cells.push_back({full_name(*row.counter)});
     for (const uint64_t value : row.by_core) cells.back().push_back(std::to_string(value));
     cells.back().push_back(std::to_string(row.total));
   }
   fmt::print("{}", align(cells, numbers));
 }
 
-Json rows_json(const StatsSnapshot& snapshot, const std::vector<Row>& rows, bool drops_only) {
+Json rows_json(const StatsSnapshot& snapshot, const std::vector<Row>& rows) {
   Json list = Json::array();
   for (const Row& row : rows) {
-    Json one = drops_only ? Json{{"reason", reason_of(*row.counter)}}
-                          : Json{{"family", row.counter->family}, {"labels", row.counter->labels}};
+    Json one{{"family", row.counter->family}, {"labels", row.counter->labels}};
     one["help"] = row.counter->help;
-    if (!drops_only) one["kind"] = row.counter->kind == StatsKind::gauge ? "gauge" : "counter";
+    one["kind"] = row.counter->kind == StatsKind::gauge ? "gauge" : "counter";
     one["cores"] = Json::object();
     for (size_t i = 0; i < row.by_core.size(); ++i) {
       one["cores"][std::to_string(snapshot.cores[i].core)] = row.by_core[i];
@@ -73,39 +64,29 @@ Json rows_json(const StatsSnapshot& snapshot, const std::vector<Row>& rows, bool
     one["total"] = row.total;
     list.push_back(std::move(one));
   }
-  return {{drops_only ? "drops" : "counters", std::move(list)}};
-}
-
-int print_counters(const CliOptions& options, bool drops_only) {
-  const auto reader = StatsReader::open(options.stats);
-  const auto snapshot =
-      reader ? reader->snapshot()
-             : std::expected<StatsSnapshot, StatsError>(std::unexpected(reader.error()));
-  if (!snapshot) {
-    print_error(snapshot.error().text);
-    return kExitBadInput;
-  }
-  const auto rows = select_rows(*snapshot, drops_only, options.all);
-  if (snapshot->ended) {
-    fmt::print(stderr, "sallyport: note: the data plane has stopped; these are its last counts\n");
-  }
-  if (options.format == Format::json) {
-    fmt::print("{}\n", dump_pretty(rows_json(*snapshot, rows, drops_only)));
-  } else if (rows.empty()) {
-    fmt::print("{}\n", drops_only ? "no drops" : "every counter is zero");
-  } else {
-    print_table(*snapshot, rows, drops_only);
-  }
-  return kExitGood;
+  return {{"counters", std::move(list)}};
 }
 
 }  // namespace
 
-int run_drops(const CliOptions& options) {
-  return print_counters(options, true);
-}
 int run_counters(const CliOptions& options) {
-  return print_counters(options, false);
+  const auto snapshot = read_stats(options.stats);
+  if (!snapshot) {
+    print_error(snapshot.error().text);
+    return kExitBadInput;
+  }
+  const auto rows = select_rows(*snapshot, options.all);
+  if (snapshot->ended) {
+    fmt::print(stderr, "sallyport: note: the data plane has stopped; these are its last counts\n");
+  }
+  if (options.format == Format::json) {
+    fmt::print("{}\n", dump_pretty(rows_json(*snapshot, rows)));
+  } else if (rows.empty()) {
+    fmt::print("every counter is zero\n");
+  } else {
+    print_table(*snapshot, rows);
+  }
+  return kExitGood;
 }
 
 }  // namespace sallyport

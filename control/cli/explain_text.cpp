@@ -3,8 +3,10 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "control/cli/text_table.h"
+#include "policy/yaml/printable.h"
 
 namespace sallyport {
 namespace {
@@ -13,7 +15,11 @@ constexpr size_t kNearest = 50;
 
 using Rows = std::vector<std::vector<std::string>>;
 
-std::string indented_table(const Rows& rows) {
+/// Flows may come from the wire: their cells are made safe for a terminal here.
+std::string indented_table(Rows rows) {
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = printable(cell);
+  }
   const std::string table = align(rows, std::vector<bool>(rows.front().size(), false));
   std::string out;
   for (size_t start = 0; start < table.size();) {
@@ -183,25 +189,72 @@ Json place_json(const TriedRule& one) {
           {"mode", to_string(one.rule->terms.mode)}};
 }
 
+Json predicate_json(const Predicate& predicate) {
+  return {{"condition", predicate.what},
+          {"state", to_string(predicate.state)},
+          {"wants", predicate.wants},
+          {"has", predicate.has}};
+}
+
 Json tried_json(const TriedRule& one) {
   Json out = place_json(one);
   out["role"] = to_string(one.role);
   out["conditions"] = Json::array();
   for (const Predicate& predicate : one.match.predicates) {
-    out["conditions"].push_back({{"condition", predicate.what},
-                                 {"state", to_string(predicate.state)},
-                                 {"wants", predicate.wants},
-                                 {"has", predicate.has}});
+    out["conditions"].push_back(predicate_json(predicate));
   }
   return out;
 }
 
 }  // namespace
 
+std::string decision_text(const Explanation& explanation, const FlowDescription& flow,
+                          int64_t now) {
+  std::string out = headline(explanation, flow) + "\n  " + printable(to_text(flow, now)) + "\n";
+  if (const TriedRule* decider = explanation.decider()) out += decider_text(*decider, flow);
+  return out;
+}
+
+std::string near_rules_text(const std::vector<NearRule>& rules, const Explanation& explanation) {
+  const TriedRule* decider = explanation.decider();
+  const bool denies = decider != nullptr && decider->rule->terms.action == RuleAction::deny;
+  Rows rows{{"RULE", "AT", "LACKS", "THE RULE WANTS", "THE FLOW HAS"}};
+  bool behind = false;
+  for (const NearRule& one : rules) {
+    // A rule behind one that denies has to come to its turn, besides.
+    const bool late = denies && one.index > decider->index;
+    behind = behind || late;
+    std::string name = one.policy->name + "/" + one.rule->name + (late ? " *" : "");
+    std::string place = place_text(one.rule->place);
+    if (one.missing.empty()) rows.push_back({name, place, "nothing", "", ""});
+    for (const Predicate& lacks : one.missing) {
+      rows.push_back(
+          {std::exchange(name, ""), std::exchange(place, ""), lacks.what, lacks.wants, lacks.has});
+    }
+  }
+  if (rows.size() == 1) return "  no rule allows anything\n";
+  std::string out = indented_table(rows);
+  if (behind) out += "  * behind " + named(*decider) + ", which would have to let it pass\n";
+  return out;
+}
+
+Json near_rules_json(const std::vector<NearRule>& rules) {
+  Json out = Json::array();
+  for (const NearRule& one : rules) {
+    Json lacks = Json::array();
+    for (const Predicate& predicate : one.missing) lacks.push_back(predicate_json(predicate));
+    out.push_back({{"policy", one.policy->name},
+                   {"rule", one.rule->name},
+                   {"file", one.rule->place.file},
+                   {"line", one.rule->place.line},
+                   {"lacks", std::move(lacks)}});
+  }
+  return out;
+}
+
 std::string explanation_text(const Explanation& explanation, const FlowDescription& flow,
                              int64_t now, bool all) {
-  std::string out = headline(explanation, flow) + "\n  " + to_text(flow, now) + "\n";
-  if (const TriedRule* decider = explanation.decider()) out += decider_text(*decider, flow);
+  std::string out = decision_text(explanation, flow, now);
   out += open_rules_text(explanation) + failed_rules_text(explanation, all);
   if (explanation.skipped != 0) {
     out += fmt::format("\nNot tried: {} behind a Pass in the same tier.\n",

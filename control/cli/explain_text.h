@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "control/common/json_text.h"
 #include "policy/compile/explain.h"
@@ -14,7 +15,15 @@ namespace sallyport {
 std::string explanation_text(const Explanation& explanation, const FlowDescription& flow,
                              int64_t now, bool all);
 
-/// The same for programs.
+/// The first part of it: what decides, and by which conditions.
+std::string decision_text(const Explanation& explanation, const FlowDescription& flow, int64_t now);
+
+/// A table of rules that came near, each with all that it lacks.
+/// @param explanation  Of the same flow.
+std::string near_rules_text(const std::vector<NearRule>& rules, const Explanation& explanation);
+Json near_rules_json(const std::vector<NearRule>& rules);
+
+/// An explanation for programs.
 Json explanation_json(const Explanation& explanation, const FlowDescription& flow, int64_t now,
                       bool all);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "control/cli/commands.h"
+#include "policy/runtime/ip_address.h"
 
 namespace sallyport {
 namespace {
@@ -110,6 +111,11 @@ void add_daemon_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   auto& status =
       add_command(app, "status", "Is it running, and with which policy", run_status, chosen);
   add_stats(status, options);
+  status.add_flag("--books", options.show_books,
+                  "Where every packet came from and where it went; exits with 1 when any is amiss");
+  status
+      .add_option("--budgets", options.budgets, "Where the data plane keeps what budgets let out")
+      ->capture_default_str();
   add_socket(status, options);
   add_format(status, options);
   auto& drops = add_command(app, "drops", "Dropped packets by reason and core", run_drops, chosen);
@@ -119,6 +125,94 @@ void add_daemon_commands(CLI::App& app, CliOptions& options, Run& chosen) {
     add_format(*command, options);
     command->add_flag("--all", options.all, "Also those that are zero");
   }
+  drops.add_flag("-f,--follow", options.follow,
+                 "Then the packets of each second, by reason; over restarts of the data plane");
+  auto& top = add_command(app, "top", "Rates and latencies of each core, live; ? for help", run_top,
+                          chosen);
+  add_stats(top, options);
+  add_format(top, options);
+  top.add_flag("--once", options.once, "Print one interval and end: for scripts");
+  top.add_option("--interval", options.interval_seconds, "Seconds between two samples, 0.1 to 60")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 60.0))
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return text.find_first_of("nN") == std::string::npos ? "" : "not a number: " + text;
+          },
+          ""))
+      ->type_name("SECONDS");
+}
+
+void add_flow_filters(CLI::App& flows, FlowOptions& query) {
+  const char* group = "Which (all that are given must hold)";
+  const auto add = [&flows, group](const char* name, auto& value, const char* help) {
+    return flows.add_option(name, value, help)->group(group);
+  };
+  flows.add_flag("--denied", query.denied, "Denied, or would be but for audit")->group(group);
+  add("--rule", query.rule,
+      "Decided by this rule: RULE, POLICY/RULE or POLICY/*; where no rule decided, the reason, as "
+      "default_deny")
+      ->type_name("RULE");
+  add("--host", query.host, "To this name; *.x is every name below x")->type_name("NAME");
+  add("--src", query.src, "From this address or block")->type_name("CIDR");
+  add("--dst", query.dst, "To this address or block")->type_name("CIDR");
+  add("--id", query.id, "Of this flow: the number in a 403, flow_id in the log")->type_name("ID");
+  add("--event", query.events, "verdict, request, start, end or gap; several with commas")
+      ->delimiter(',')
+      ->type_name("EVENT");
+}
+
+void add_flow_explanation(CLI::App& flows, CliOptions& options) {
+  const char* group = "Why";
+  FlowOptions& query = options.flow_query;
+  auto* explain =
+      flows
+          .add_flag("--explain", query.explain,
+                    "The last flow that matches: its facts, what decided it, and what would have "
+                    "allowed it; by the policy of its revision, which the agent has kept")
+          ->group(group);
+  for (const char* other : {"--follow", "--last", "--event"}) {
+    explain->excludes(flows.get_option(other));
+  }
+  flows.add_option("--policy", options.policy, "That policy, where the agent has it no more")
+      ->group(group)
+      ->needs(explain)
+      ->type_name("FILE...");
+  flows
+      .add_option("--identities", options.identities,
+                  "Labels of sources; otherwise the feed that the agent has stored last")
+      ->group(group)
+      ->needs(explain)
+      ->type_name("FILE");
+  flows.add_option("--state-dir", query.state_dir, "Where the agent keeps policies")
+      ->group(group)
+      ->needs(explain)
+      ->capture_default_str();
+}
+
+void add_flows(CLI::App& app, CliOptions& options, Run& chosen) {
+  auto& flows = add_command(app, "flows", "Read the flow log: who went where, and what decided",
+                            run_flows, chosen);
+  FlowOptions& query = options.flow_query;
+  flows
+      .add_option("--log", query.log,
+                  "The log; rotated files beside it count as history; - for standard input")
+      ->capture_default_str()
+      ->type_name("FILE");
+  flows.add_flag("-f,--follow", query.follow,
+                 "Go on with what is written, through rotation; begins with the last 10");
+  flows.add_option("--last", query.last, "So many of the latest only")->type_name("N");
+  flows
+      .add_option("--format", query.format,
+                  "text: a line for each flow and each further request; json: the records as they "
+                  "are. text on a terminal, otherwise json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->option_text("text|json");
+  add_flow_filters(flows, query);
+  add_flow_explanation(flows, options);
+  flows.footer(
+      "Exits with 0, also when nothing matches; with 1 when --id or --explain finds no such "
+      "flow.\n");
 }
 
 void add_replay(CLI::App& app, CliOptions& options, Run& chosen) {
@@ -127,12 +221,22 @@ void add_replay(CLI::App& app, CliOptions& options, Run& chosen) {
   replay.add_option("--policy", options.policy, "Policy files or folders")
       ->required()
       ->type_name("FILE...");
+  add_identities(replay, options);
   replay.add_option("--pcap", options.captures, "Captures, or folders of them")
       ->required()
       ->type_name("FILE...");
   replay.add_option("--out", options.flows, "Where flow records go, one JSON a line")
       ->capture_default_str();
   replay.add_option("--write-pcap", options.write_pcap, "Write what would be forwarded");
+  replay
+      .add_option("--resolver", options.resolvers,
+                  "Resolvers whose answers count for destination bindings")
+      ->type_name("ADDRESS...")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return parse_ip_address(text) ? std::string() : "not an IP address: " + text;
+          },
+          "ADDRESS"));
   replay.add_option("--checksums", options.checksums, "auto (the default), verify or ignore")
       ->check(CLI::IsMember({"auto", "verify", "ignore"}));
 }
@@ -145,6 +249,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   add_policy_commands(app, options, chosen);
   add_daemon_commands(app, options, chosen);
+  add_flows(app, options, chosen);
   add_replay(app, options, chosen);
   try {
     app.parse(argc, argv);

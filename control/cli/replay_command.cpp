@@ -2,13 +2,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <system_error>
 
 #include "control/cli/commands.h"
 #include "control/cli/dataplane_program.h"
+#include "control/cli/loaded_policy.h"
 #include "control/cli/policy_input.h"
 #include "control/common/system.h"
 #include "policy/runtime/frames.h"
+#include "policy/runtime/identity_codec.h"
 
 namespace sallyport {
 namespace {
@@ -58,19 +61,39 @@ std::string find_problem(const CliOptions& options) {
   return problem;
 }
 
-std::vector<std::string> replay_arguments(const CliOptions& options, int image_fd) {
+/// `feed_fd`: -1 for none.
+std::vector<std::string> replay_arguments(const CliOptions& options, int image_fd, int feed_fd) {
   std::vector<std::string> arguments{"sallyport-dataplane",    "replay", "--image-fd",
                                      std::to_string(image_fd), "--out",  options.flows};
   for (const auto& capture : options.captures) {
     arguments.insert(arguments.end(), {"--pcap", capture.string()});
   }
+  if (feed_fd >= 0) arguments.insert(arguments.end(), {"--feed-fd", std::to_string(feed_fd)});
   if (!options.write_pcap.empty()) {
     arguments.insert(arguments.end(), {"--write-pcap", options.write_pcap.string()});
+  }
+  for (const std::string& resolver : options.resolvers) {
+    arguments.insert(arguments.end(), {"--resolver", resolver});
   }
   if (!options.checksums.empty()) {
     arguments.insert(arguments.end(), {"--checksums", options.checksums});
   }
   return arguments;
+}
+
+/// A descriptor that survives the exec, as the ones it is for must. @return it, or what is wrong.
+std::expected<int, std::string> hand_over(std::span<const uint8_t> bytes) {
+  const auto made = make_sealed_memfd(bytes);
+  if (made && ::fcntl(*made, F_SETFD, 0) == 0) return *made;
+  return std::unexpected("cannot hand over the policy: " + errno_text(made ? errno : made.error()));
+}
+
+/// The feed that --identities names, handed over; -1 without one.
+std::expected<int, std::string> hand_over_feed(const std::vector<Identity>& identities) {
+  const auto bytes = encode_identities(make_identity_feed(identities));
+  if (bytes) return hand_over(*bytes);
+  return std::unexpected("the identity feed cannot be used: " +
+                         std::string(explain(bytes.error())));
 }
 
 }  // namespace
@@ -82,13 +105,16 @@ int run_replay(const CliOptions& options) {
   }
   const auto policy = compile_files(options);
   if (!policy) return report_failure(policy.error(), Format::text);
-  const auto image = make_sealed_memfd(policy->image);
-  // The one descriptor that is to survive the exec.
-  if (!image || ::fcntl(*image, F_SETFD, 0) != 0) {
-    print_error("cannot hand over the policy: " + errno_text(image ? errno : image.error()));
+  const auto identities = load_identity_option(options);
+  if (!identities) return report_failure(identities.error(), Format::text);
+  const auto image = hand_over(policy->image);
+  const std::optional<std::vector<Identity>>& labels = *identities;
+  const auto feed = labels ? hand_over_feed(*labels) : -1;
+  if (!image || !feed) {
+    print_error(image ? feed.error() : image.error());
     return kExitBadInput;
   }
-  std::vector<std::string> arguments = replay_arguments(options, *image);
+  std::vector<std::string> arguments = replay_arguments(options, *image, *feed);
   std::vector<char*> pointers;
   for (std::string& one : arguments) pointers.push_back(one.data());
   pointers.push_back(nullptr);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "control/cli/agent_client.h"
+#include "control/cli/budget_status.h"
 #include "control/cli/commands.h"
 #include "control/cli/text_table.h"
 #include "control/common/json_text.h"
@@ -16,7 +17,6 @@ namespace sallyport {
 namespace {
 
 constexpr std::chrono::seconds kStatusTimeout{2};
-constexpr uint64_t kStalledAfterNs = 1'000'000'000;
 
 struct CoreStatus {
   uint32_t core = 0;
@@ -32,6 +32,9 @@ struct DataplaneStatus {
   int32_t pid = 0;
   uint64_t started_unix_ns = 0;
   uint64_t uptime_ns = 0;
+  uint64_t identity_revision = 0;  ///< 0: no identity feed.
+  uint64_t identity_addresses = 0;
+  uint64_t identity_since_unix_ns = 0;
   std::vector<CoreStatus> cores;
 };
 
@@ -71,8 +74,11 @@ DataplaneStatus dataplane_status(const StatsSnapshot& snapshot) {
   out.pid = snapshot.pid;
   out.started_unix_ns = snapshot.started_unix_ns;
   out.uptime_ns = running ? age_ns(now, snapshot.started_unix_ns) : 0;
+  out.identity_revision = snapshot.identity_revision;
+  out.identity_addresses = snapshot.identity_addresses;
+  out.identity_since_unix_ns = snapshot.identity_since_unix_ns;
   for (const StatsCoreValues& core : snapshot.cores) {
-    const uint64_t age = age_ns(now, core.heartbeat_unix_ns);
+    const uint64_t age = heartbeat_age_ns(core, now);
     const char* alive = age > kStalledAfterNs ? "stalled" : "running";
     out.cores.push_back({.core = core.core,
                          .revision = core.revision,
@@ -102,12 +108,33 @@ std::string agent_line(const std::filesystem::path& socket,
   return line;
 }
 
-void print_text(const DataplaneStatus& status, const std::string& agent) {
+/// Which labels the cores go by, and why not by newer ones.
+std::string identities_line(const DataplaneStatus& status,
+                            const std::expected<Json, std::string>& agent) {
+  std::string line = "none: labels are unknown";
+  if (status.identity_revision != 0) {
+    line = fmt::format("revision {}, {} addresses, since {}",
+                       revision_text(status.identity_revision), status.identity_addresses,
+                       utc_text(status.identity_since_unix_ns / 1'000'000'000));
+  }
+  const Json known = agent ? agent->value("identities", Json()) : Json();
+  const Json last = known.is_object() ? known.value("last_load", Json()) : Json();
+  const std::string result = text_member(last, "result");
+  if (result == "invalid" || result == "refused") {
+    line += fmt::format(", last feed {} at {}: {}", result, text_member(last, "time"),
+                        text_member(last, "detail"));
+  }
+  return line;
+}
+
+void print_text(const DataplaneStatus& status, const std::string& agent,
+                const std::string& identities, const BudgetStatus& budgets) {
   const bool running = status.state == "running";
   std::string line = coloured(status.state, running ? "32" : "31");
   if (status.pid != 0) line += fmt::format(", {}pid {}", running ? "" : "was ", status.pid);
   if (running) line += ", up " + duration_text(status.uptime_ns);
   fmt::print("data plane  {}\nagent       {}\n", line, agent);
+  if (status.pid != 0) fmt::print("identities  {}\n", identities);
   if (!status.cores.empty()) {
     std::vector<std::vector<std::string>> rows{
         {"CORE", "REVISION", "GENERATION", "HEARTBEAT", "STATE"}};
@@ -120,9 +147,13 @@ void print_text(const DataplaneStatus& status, const std::string& agent) {
     }
     fmt::print("\n{}", align(rows, {false, false, true, true, false}));
   }
+  const std::string table = budget_table(budgets, unix_now_ns() / 1'000'000'000);
+  if (!table.empty()) fmt::print("\n{}", table);
+  if (!budgets.problem.empty()) fmt::print("\nbudgets     unknown: {}\n", budgets.problem);
 }
 
-Json status_json(const DataplaneStatus& status, const std::expected<Json, std::string>& agent) {
+Json status_json(const DataplaneStatus& status, const std::expected<Json, std::string>& agent,
+                 const BudgetStatus& budgets) {
   Json cores = Json::array();
   for (const CoreStatus& core : status.cores) {
     cores.push_back(
@@ -139,6 +170,13 @@ Json status_json(const DataplaneStatus& status, const std::expected<Json, std::s
                       {"started", utc_text(status.started_unix_ns / 1'000'000'000)},
                       {"uptime_seconds", static_cast<double>(status.uptime_ns) / 1e9}};
   out["cores"] = std::move(cores);
+  out["identities"] = nullptr;
+  if (status.identity_revision != 0) {
+    out["identities"] = {{"revision", revision_text(status.identity_revision)},
+                         {"addresses", status.identity_addresses},
+                         {"since", utc_text(status.identity_since_unix_ns / 1'000'000'000)}};
+  }
+  out["budgets"] = budget_json(budgets);
   if (agent) {
     out["agent"] = *agent;
     out["agent"]["reachable"] = true;
@@ -151,11 +189,9 @@ Json status_json(const DataplaneStatus& status, const std::expected<Json, std::s
 }  // namespace
 
 int run_status(const CliOptions& options) {
+  if (options.show_books) return run_books(options);
   DataplaneStatus status;
-  const auto reader = StatsReader::open(options.stats);
-  const auto snapshot =
-      reader ? reader->snapshot()
-             : std::expected<StatsSnapshot, StatsError>(std::unexpected(reader.error()));
+  const auto snapshot = read_stats(options.stats);
   if (snapshot) {
     status = dataplane_status(*snapshot);
   } else {
@@ -163,10 +199,12 @@ int run_status(const CliOptions& options) {
     status.problem = snapshot.error().text;
   }
   const auto agent = ask_agent(options.control_socket, {{"op", "status"}}, kStatusTimeout);
+  const auto budgets = read_budget_status(options.budgets, unix_now_ns() / 1'000'000'000);
   if (options.format == Format::json) {
-    fmt::print("{}\n", dump_pretty(status_json(status, agent)));
+    fmt::print("{}\n", dump_pretty(status_json(status, agent, budgets)));
   } else {
-    print_text(status, agent_line(options.control_socket, agent));
+    print_text(status, agent_line(options.control_socket, agent), identities_line(status, agent),
+               budgets);
     if (!status.problem.empty()) print_error(status.problem);
   }
   if (!snapshot && snapshot.error().fault != StatsFault::missing) return kExitBadInput;

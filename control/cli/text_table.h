@@ -1,9 +1,10 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "control/common/number_text.h"
 
 namespace sallyport {
 
@@ -17,14 +18,5 @@ bool colours_wanted(int fd);
 
 /// `text` in an SGR colour ("31" red, "32" green, "1" bold) when standard output wants colours.
 std::string coloured(std::string_view text, std::string_view sgr);
-
-/// "7 rules", "1 rule".
-std::string count_text(uint64_t count, std::string_view singular, std::string_view plural);
-
-/// "950 B", "12.3 KiB", "4.0 MiB".
-std::string bytes_text(uint64_t bytes);
-
-/// "12 ms", "3.4 s", "5 min 2 s", "3 h 12 min", "2 d 4 h".
-std::string duration_text(uint64_t nanoseconds);
 
 }  // namespace sallyport

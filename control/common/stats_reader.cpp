@@ -17,6 +17,7 @@ namespace sallyport {
 namespace {
 
 constexpr uint32_t kMaxCounters = 65536;
+constexpr uint32_t kMaxHistograms = 256;
 constexpr size_t kMaxSegmentBytes = size_t{1} << 30;
 
 /// Text up to the first NUL, with bytes that could move a terminal's cursor made harmless.
@@ -109,14 +110,18 @@ std::expected<void, StatsError> StatsReader::read_layout() {
     return std::unexpected(error(StatsFault::unsupported_version));
   }
   layout_.counters = header().counters;
+  layout_.histograms = header().histograms;
   layout_.cores = header().cores;
   layout_.core_offset = header().core_offset;
   layout_.core_stride = header().core_stride;
   if (layout_.counters > kMaxCounters) return bad("too many counters");
+  if (layout_.histograms > kMaxHistograms) return bad("too many histograms");
   if (layout_.cores > kMaxCores) return bad("too many cores");
-  // With both counts bounded no sum below can wrap.
-  const size_t names_end = sizeof(StatsHeader) + layout_.counters * sizeof(StatsCounterInfo);
-  const size_t block_bytes = sizeof(StatsCore) + layout_.counters * sizeof(uint64_t);
+  // With all counts bounded no sum below can wrap.
+  const size_t names_end = sizeof(StatsHeader) + layout_.counters * sizeof(StatsCounterInfo) +
+                           layout_.histograms * sizeof(StatsHistogramInfo);
+  const size_t slots = layout_.counters + layout_.histograms * kHistogramSlots;
+  const size_t block_bytes = sizeof(StatsCore) + slots * sizeof(uint64_t);
   if (layout_.core_offset < names_end) return bad("core blocks overlap the counter names");
   if (layout_.core_stride < block_bytes) return bad("core blocks overlap");
   if (layout_.core_offset % alignof(StatsCore) != 0 ||
@@ -140,6 +145,10 @@ std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
   out.pid = header().pid;
   out.started_unix_ns = header().started_unix_ns;
   out.ended = header().ended.load(std::memory_order_acquire) != 0;
+  out.identity_revision = header().identity_revision.load(std::memory_order_acquire);
+  out.identity_addresses = header().identity_addresses.load(std::memory_order_relaxed);
+  out.identity_since_unix_ns = header().identity_since_unix_ns.load(std::memory_order_relaxed);
+  out.log_writer_unix_ns = header().log_writer_unix_ns.load(std::memory_order_relaxed);
   const std::byte* infos = data_ + sizeof(StatsHeader);
   for (uint32_t i = 0; i < layout_.counters; ++i) {
     StatsCounterInfo one;
@@ -147,7 +156,16 @@ std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
     out.counters.push_back({.family = printable(one.family),
                             .labels = printable(one.labels),
                             .help = printable(one.help),
-                            .kind = one.kind});
+                            .kind = one.kind,
+                            .entry = printable(one.entry),
+                            .books = one.books});
+  }
+  infos += layout_.counters * sizeof(StatsCounterInfo);
+  for (uint32_t i = 0; i < layout_.histograms; ++i) {
+    StatsHistogramInfo one;
+    std::memcpy(&one, infos + i * sizeof one, sizeof one);
+    out.histograms.push_back(
+        {.family = printable(one.family), .help = printable(one.help), .unit = one.unit});
   }
   for (uint32_t i = 0; i < layout_.cores; ++i) out.cores.push_back(read_core(i));
   return out;
@@ -166,6 +184,14 @@ StatsCoreValues StatsReader::read_core(uint32_t index) const {
   for (uint32_t i = 0; i < layout_.counters; ++i) {
     out.values.push_back(values[i].load(std::memory_order_relaxed));
   }
+  values += layout_.counters;
+  for (uint32_t i = 0; i < layout_.histograms; ++i, values += kHistogramSlots) {
+    StatsHistogramValues& one = out.histograms.emplace_back();
+    one.sum = values[0].load(std::memory_order_relaxed);
+    for (size_t bucket = 0; bucket < kHistogramBuckets; ++bucket) {
+      one.counts.push_back(values[1 + bucket].load(std::memory_order_relaxed));
+    }
+  }
   return out;
 }
 
@@ -183,6 +209,21 @@ StatsError StatsReader::error(StatsFault fault, const std::string& detail) const
 
 const StatsHeader& StatsReader::header() const noexcept {
   return *reinterpret_cast<const StatsHeader*>(data_);
+}
+
+std::expected<StatsSnapshot, StatsError> read_stats(const std::filesystem::path& path) {
+  const auto reader = StatsReader::open(path);
+  if (!reader) return std::unexpected(reader.error());
+  return reader->snapshot();
+}
+
+uint64_t heartbeat_age_ns(const StatsCoreValues& core, uint64_t now_unix_ns) noexcept {
+  return core.heartbeat_unix_ns < now_unix_ns ? now_unix_ns - core.heartbeat_unix_ns : 0;
+}
+
+uint64_t log_writer_age_ns(const StatsSnapshot& snapshot, uint64_t now_unix_ns) noexcept {
+  const uint64_t last = std::max(snapshot.log_writer_unix_ns, snapshot.started_unix_ns);
+  return last < now_unix_ns ? now_unix_ns - last : 0;
 }
 
 std::string label_value(const std::string& labels, const std::string& key) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "policy/runtime/log_histogram.h"
 #include "policy/runtime/stats_layout.h"
 
 namespace sallyport {
@@ -33,6 +34,20 @@ struct StatsCounter {
   std::string labels;
   std::string help;
   StatsKind kind{};
+  std::string entry;  ///< Its part in the books: policy/runtime/books.h.
+  BookSides books{};
+};
+
+struct StatsHistogram {
+  std::string family;
+  std::string help;
+  StatsUnit unit{};
+};
+
+/// Of one core.
+struct StatsHistogramValues {
+  uint64_t sum = 0;              ///< Of all values, in the histogram's unit.
+  std::vector<uint64_t> counts;  ///< kHistogramBuckets: policy/runtime/log_histogram.h.
 };
 
 struct StatsCoreValues {
@@ -40,14 +55,20 @@ struct StatsCoreValues {
   uint64_t heartbeat_unix_ns = 0;
   uint64_t revision = 0;
   uint64_t generation = 0;
-  std::vector<uint64_t> values;  ///< One per StatsSnapshot::counters.
+  std::vector<uint64_t> values;                  ///< One per StatsSnapshot::counters.
+  std::vector<StatsHistogramValues> histograms;  ///< One per StatsSnapshot::histograms.
 };
 
 struct StatsSnapshot {
   int32_t pid = 0;
   uint64_t started_unix_ns = 0;
   bool ended = false;
+  uint64_t identity_revision = 0;  ///< 0: no identity feed.
+  uint64_t identity_addresses = 0;
+  uint64_t identity_since_unix_ns = 0;
+  uint64_t log_writer_unix_ns = 0;  ///< Last turn of the flow log's writer; 0: none yet.
   std::vector<StatsCounter> counters;
+  std::vector<StatsHistogram> histograms;
   std::vector<StatsCoreValues> cores;
 };
 
@@ -72,6 +93,7 @@ class StatsReader {
   /// Copied once when it is checked: a later change in the file cannot move a read.
   struct Layout {
     uint32_t counters = 0;
+    uint32_t histograms = 0;
     uint32_t cores = 0;
     uint32_t core_offset = 0;
     uint32_t core_stride = 0;
@@ -91,6 +113,18 @@ class StatsReader {
   ino_t inode_ = 0;
   Layout layout_;
 };
+
+/// The segment at `path` as it is now.
+std::expected<StatsSnapshot, StatsError> read_stats(const std::filesystem::path& path);
+
+/// A core whose last heartbeat is older than this is stalled: it should be 0.1 s at the most.
+inline constexpr uint64_t kStalledAfterNs = 1'000'000'000;
+
+/// How long ago the core's last heartbeat was; 0 for one of the future.
+uint64_t heartbeat_age_ns(const StatsCoreValues& core, uint64_t now_unix_ns) noexcept;
+
+/// How long ago the flow log's writer last turned, or, if it never has, the data plane started.
+uint64_t log_writer_age_ns(const StatsSnapshot& snapshot, uint64_t now_unix_ns) noexcept;
 
 /// Value of `key` in "key=value,other=value", or "".
 std::string label_value(const std::string& labels, const std::string& key);

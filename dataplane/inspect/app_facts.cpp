@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/byte_reader.h"
 
 namespace sallyport {
@@ -22,10 +23,13 @@ class Packer {
     out_[used_++] = static_cast<uint8_t>(value);
   }
   void text(std::string_view text) noexcept {
-    if (text.size() > UINT16_MAX) return fail();
-    u8(text.size() >> 8);
-    u8(text.size() & 0xff);
-    if (text.size() > out_.size() - used_) return fail();
+    constexpr size_t kLengthBytes = 2;
+    const size_t room = out_.size() - used_;
+    if (text.size() > UINT16_MAX || room < kLengthBytes || text.size() > room - kLengthBytes) {
+      return fail();
+    }
+    store_be16(&out_[used_], static_cast<uint16_t>(text.size()));
+    used_ += kLengthBytes;
     if (!text.empty()) std::memcpy(out_.data() + used_, text.data(), text.size());
     used_ += text.size();
   }
@@ -167,6 +171,7 @@ std::span<const uint8_t> pack_facts(const AppFacts& facts,
   }
   packer.u8(facts.header_names.size());
   for (const auto name : facts.header_names) packer.text(name);
+  put(facts.binding_known);
   packer.u8(facts.http2 ? 1 : 0);
   return packer.packed();
 }
@@ -195,6 +200,7 @@ AppFacts unpack_facts(std::span<const uint8_t> bytes, FactSpace& space) noexcept
   });
   facts.header_names =
       in.list(std::span<std::string_view>(space.header_names), [&] { return in.text(); });
+  facts.binding_known = in.known();
   facts.http2 = in.u8() != 0;
   facts.host_text = facts.name;
   return in.finished() ? facts : AppFacts{};

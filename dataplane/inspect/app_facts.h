@@ -31,6 +31,8 @@ struct AppFacts {
   std::span<const std::string_view> paths;  ///< Every reading of the path: each must be allowed.
   Known headers_known = Known::unknown;
   std::span<const HttpHeader> headers;
+  /// present: a trusted resolver gave the flow's address for `name`.
+  Known binding_known = Known::unknown;
   /// Which fields `headers` was looked for: all that the table asked for then, in its order.
   std::span<const std::string_view> header_names;
 

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <span>
 
+#include "dataplane/inspect/big_endian.h"
+
 namespace sallyport {
 
 /// Reads big-endian fields from borrowed bytes and cannot read past their end.
@@ -29,9 +31,18 @@ class ByteReader {
     return taken;
   }
 
-  uint8_t u8() noexcept { return static_cast<uint8_t>(big_endian(1)); }
-  uint16_t u16() noexcept { return static_cast<uint16_t>(big_endian(2)); }
-  uint32_t u32() noexcept { return big_endian(4); }
+  uint8_t u8() noexcept {
+    const auto at = bytes(1);
+    return at.empty() ? uint8_t{0} : at[0];
+  }
+  uint16_t u16() noexcept {
+    const auto at = bytes(2);
+    return at.empty() ? uint16_t{0} : load_be16(at.data());
+  }
+  uint32_t u32() noexcept {
+    const auto at = bytes(4);
+    return at.empty() ? uint32_t{0} : load_be32(at.data());
+  }
 
   /// QUIC's variable-length integer (RFC 9000 section 16): 1, 2, 4 or 8 bytes, 0..2^62-1.
   uint64_t varint() noexcept {
@@ -50,12 +61,6 @@ class ByteReader {
   std::span<const uint8_t> rest() const noexcept { return rest_; }
 
  private:
-  uint32_t big_endian(size_t width) noexcept {
-    uint32_t value = 0;
-    for (const uint8_t byte : bytes(width)) value = value << 8 | byte;
-    return value;
-  }
-
   ByteReader nested(size_t length) noexcept {
     ByteReader inner(bytes(length));
     inner.ok_ = ok_;

@@ -28,11 +28,6 @@ inline uint64_t sum_native(std::span<const uint8_t> bytes) noexcept {
   return sum + tail;
 }
 
-uint16_t fold(uint64_t sum) noexcept {
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
-  return std::byteswap(static_cast<uint16_t>(~sum));
-}
-
 // The length and protocol of both pseudo-headers, summed like the memory they would stand in.
 uint64_t pseudo_header_sum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
                            size_t l4_bytes) noexcept {
@@ -49,9 +44,7 @@ constexpr size_t kUdpChecksumOffset = 6;
 }  // namespace
 
 uint16_t ipv4_header_checksum(std::span<const uint8_t> header) noexcept {
-  constexpr size_t kWithoutOptions = 20;  // nearly every header: a known size is summed unrolled
-  if (header.size() == kWithoutOptions) return fold(sum_native(header.first<kWithoutOptions>()));
-  return fold(sum_native(header));
+  return fold_checksum(sum_native(header));
 }
 
 uint16_t l4_checksum(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
@@ -60,7 +53,7 @@ uint16_t l4_checksum(const IpAddress& source, const IpAddress& destination, uint
   if (protocol != kIpProtocolIcmp) {
     sum += pseudo_header_sum(source, destination, protocol, l4.size());
   }
-  return fold(sum);
+  return fold_checksum(sum);
 }
 
 bool l4_checksum_ok(std::span<const uint8_t> frame, const Packet& packet) noexcept {

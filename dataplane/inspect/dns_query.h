@@ -51,8 +51,18 @@ struct DnsQueryAnswer {
 [[nodiscard]] bool may_be_dns_query(std::span<const uint8_t, 12> header) noexcept;
 
 /// mDNS, LLMNR and NetBIOS name service: the bytes of DNS, but neighbours are asked, not servers.
+/// To an address that is_link_local(); a server may listen on any port.
 inline bool is_link_local_name_port(uint16_t port) noexcept {
   return port == 5353 || port == 5355 || port == 137;
+}
+
+/// Multicast, IPv4 broadcast, or an address that means something on this link alone (RFC 3927, RFC
+/// 4291 section 2.4).
+inline bool is_link_local(const IpAddress& address) noexcept {
+  const auto& b = address.bytes;
+  if (!address.is_v4()) return b[0] == 0xff || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+  const bool broadcast = (b[12] & b[13] & b[14] & b[15]) == 0xff;
+  return b[12] >> 4 == 14 || broadcast || (b[12] == 169 && b[13] == 254);
 }
 
 }  // namespace sallyport

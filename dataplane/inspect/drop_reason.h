@@ -25,6 +25,7 @@ enum class DropReason : uint8_t {
   duplicate_of_held,
   retransmission_differs,
   guard_full,
+  hold_full,
   undecodable_quic,
   held_after_denial,
   held_at_flow_end,
@@ -40,6 +41,7 @@ enum class DropReason : uint8_t {
   fragment_too_long,
   fragment_too_many,
   no_datagram_buffer,
+  exception,
   count_
 };
 
@@ -65,7 +67,7 @@ inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
     {DropReason::before_handshake, "before_handshake",
      "Client data before the SYN-ACK; a server's SYN that answers none."},
     {DropReason::unsent_ack, "unsent_ack", "Client data that acknowledges bytes never sent."},
-    {DropReason::urgent_data, "urgent_data", "Urgent client data while the flow is held."},
+    {DropReason::urgent_data, "urgent_data", "Urgent client segments while the flow is read."},
     {DropReason::bad_l4_checksum, "bad_l4_checksum", "Client data whose TCP checksum is wrong."},
     {DropReason::out_of_window, "out_of_window",
      "Client packets outside what the flow may send now."},
@@ -74,13 +76,16 @@ inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
      "Retransmissions that differ from the bytes inspected."},
     {DropReason::guard_full, "guard_full",
      "Client data, while too much of it waits for the server's acknowledgement."},
+    {DropReason::hold_full, "hold_full",
+     "Data of allowed clients behind a gap, while as much waits as one flow may hold."},
     {DropReason::undecodable_quic, "undecodable_quic",
      "QUIC datagrams of clients that nobody without their keys can read."},
     {DropReason::held_after_denial, "held_after_denial", "Held packets of flows then denied."},
     {DropReason::held_at_flow_end, "held_at_flow_end", "Packets still held when their flow ended."},
     {DropReason::flow_table_full, "flow_table_full", "First packets with no room for a flow."},
     {DropReason::handoff_ring_full, "handoff_ring_full", "Packets the owner core could not take."},
-    {DropReason::no_transmit_buffer, "no_transmit_buffer", "Replies for want of a packet buffer."},
+    {DropReason::no_transmit_buffer, "no_transmit_buffer",
+     "Datagrams for want of buffers for the fragments in which they leave."},
     {DropReason::transmit_queue_full, "transmit_queue_full", "Packets the port did not accept."},
     {DropReason::many_segments, "many_segments", "Frames larger than one packet buffer."},
     {DropReason::fragment_overlap, "fragment_overlap",
@@ -96,6 +101,8 @@ inline constexpr std::array<DropReasonInfo, kDropReasons> kDropReasonInfo{{
      "Fragments of datagrams that come in more than 64."},
     {DropReason::no_datagram_buffer, "no_datagram_buffer",
      "Fragments for want of a buffer for the whole datagram."},
+    {DropReason::exception, "exception",
+     "Packets that an exception whose action is drop-packet cost."},
 }};
 
 consteval bool drop_reasons_in_order() {

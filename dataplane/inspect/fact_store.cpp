@@ -19,7 +19,11 @@ uint32_t FactStore::acquire() noexcept {
 
 uint32_t FactStore::store(std::span<const uint8_t> bytes) noexcept {
   const size_t needed = (bytes.size() + kBlockBytes - 1) / kBlockBytes;
-  if (needed == 0 || bytes.size() > kMaxKeptBytes || needed > capacity_ - in_use_) return kNone;
+  const uint32_t usable = bytes.size() > kShortFactsBytes ? capacity_ / 2 : capacity_;
+  if (needed == 0 || bytes.size() > kMaxKeptBytes || in_use_ > usable ||
+      needed > usable - in_use_) {
+    return kNone;
+  }
   uint32_t handle = kNone;
   uint32_t* link = &handle;
   while (!bytes.empty()) {
@@ -27,9 +31,12 @@ uint32_t FactStore::store(std::span<const uint8_t> bytes) noexcept {
     Block& block = blocks_[*link];
     block.next = kNone;
     block.bytes = static_cast<uint16_t>(bytes.size());
-    const size_t taken = std::min(bytes.size(), kBlockBytes);
-    std::memcpy(block.data.data(), bytes.data(), taken);
-    bytes = bytes.subspan(taken);
+    if (bytes.size() < kBlockBytes) {
+      std::memcpy(block.data.data(), bytes.data(), bytes.size());
+      break;
+    }
+    std::memcpy(block.data.data(), bytes.data(), kBlockBytes);
+    bytes = bytes.subspan(kBlockBytes);
     link = &block.next;
   }
   return handle;
@@ -43,6 +50,16 @@ std::span<const uint8_t> FactStore::load(uint32_t handle, std::span<uint8_t> out
     filled += taken;
   }
   return out.first(filled);
+}
+
+bool FactStore::holds(uint32_t handle, std::span<const uint8_t> bytes) const noexcept {
+  if (handle == kNone || bytes.size() != blocks_[handle].bytes) return false;
+  for (uint32_t i = handle; i != kNone; i = blocks_[i].next) {
+    const size_t taken = std::min(bytes.size(), kBlockBytes);
+    if (std::memcmp(blocks_[i].data.data(), bytes.data(), taken) != 0) return false;
+    bytes = bytes.subspan(taken);
+  }
+  return true;
 }
 
 void FactStore::release(uint32_t handle) noexcept {

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/flow_decision.h"
 
+#include "dataplane/inspect/flow_watch.h"
+
 #include <algorithm>
 
 namespace sallyport {
@@ -42,12 +44,15 @@ FlowFacts flow_facts(const Flow& flow, const AppFacts& app, const FlowContext& c
           .method = app.method,
           .path_known = app.path_known,
           .headers_known = app.headers_known,
-          .headers = app.headers};
+          .headers = app.headers,
+          .binding_known = app.binding_known};
 }
 
 // A path that servers read in several ways must be allowed in each.
-Decision decide_paths(const Flow& flow, const AppFacts& app, const FlowContext& context) noexcept {
+Decision decide_paths(const Flow& flow, const AppFacts& app, bool budget_spent,
+                      const FlowContext& context) noexcept {
   FlowFacts facts = flow_facts(flow, app, context);
+  facts.budget_spent = budget_spent;
   if (!app.paths.empty()) facts.path = app.paths.front();
   Decision decision = decide(*context.table, facts, context.worker);
   for (size_t i = 1; i < app.paths.size() && decision.verdict == Verdict::allow; ++i) {
@@ -55,6 +60,9 @@ Decision decide_paths(const Flow& flow, const AppFacts& app, const FlowContext& 
     const Decision other = decide(*context.table, facts, context.worker);
     if (other.verdict != Verdict::allow || other.would_deny) decision = other;
   }
+  if (app.app_known == Known::unknown) return decision;  // by addresses alone: nothing to scan
+  const uint64_t ticks = context.table->take_scan_ticks(context.worker);
+  if (ticks != 0) context.observer.scanned(ticks);
   return decision;
 }
 
@@ -66,26 +74,78 @@ void take_terms(Flow& flow, const Decision& decision, const PolicyTable& table) 
   flow.log = terms.log;
 }
 
+// Finds the count of the rule that decides. Where its budget is spent, or cannot be counted, that
+// is a fact to decide by.
+// @return whether it cannot be counted.
+bool take_budget(Flow& flow, const AppFacts& facts, bool spent, Decision& decision,
+                 FlowContext& context) noexcept {
+  flow.budget = kNoBudget;
+  const RuleInfo rule = context.table->rule(decision.rule);
+  const bool counts =
+      decision.verdict == Verdict::allow || decision.reason == Reason::budget_exceeded;
+  if (counts && rule.terms.action == RuleAction::allow && rule.terms.budget.bytes_out != 0) {
+    flow.budget = context.budgets.open(*context.table, rule, flow.key.inside);
+    const bool none_left =
+        flow.budget == kNoBudget || !context.budgets.has_left(flow.budget, context.unix_seconds);
+    if (none_left && !spent) decision = decide_paths(flow, facts, true, context);
+  }
+  return decision.reason == Reason::budget_exceeded && flow.budget == kNoBudget;
+}
+
 void set_denied(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
   flow.state = FlowState::denied;
   flow.reason = reason;
   flow.rule = kNoRule;
+  flow.budget = kNoBudget;
   flow.would_deny = false;
   flow.on_deny = OnDeny::reset;
   flow.log = LogLevel::decisions;
   flow.generation = generation;
 }
 
+// Allowed without a rule of its own.
+void set_passed(Flow& flow, FlowReason reason, uint32_t generation) noexcept {
+  set_denied(flow, reason, generation);
+  flow.state = FlowState::allowed;
+  flow.progress |= kPassed;
+}
+
+void set_by_action(Flow& flow, Exception condition, const FlowContext& context) noexcept {
+  const FlowReason reason = info_of(condition).reason;
+  const ExceptionAction action = context.limits.exceptions[condition];
+  if (action == ExceptionAction::pass_flow) return set_passed(flow, reason, context.generation);
+  set_denied(flow, reason, context.generation);
+  if (action == ExceptionAction::drop_flow) flow.on_deny = OnDeny::drop;
+}
+
+// Nothing more will be learnt, and the policy would have to know more.
+void judge_unknown(Flow& flow, FlowContext& context) noexcept {
+  if (flow.state == FlowState::allowed && (flow.progress & kPassed) != 0) {
+    return set_passed(flow, flow.reason, context.generation);
+  }
+  context.observer.excepted(Exception::facts_not_inspected);
+  set_by_action(flow, Exception::facts_not_inspected, context);
+}
+
+/// Whether there is text to scan: without any, the matcher cannot fail.
+bool has_text(const AppFacts& facts) noexcept {
+  return facts.name_known != Known::unknown || facts.path_known != Known::unknown ||
+         facts.headers_known != Known::unknown;
+}
+
+void judge_unread(Flow& flow, Exception condition, const AppFacts& facts,
+                  FlowContext& context) noexcept;
+
 // Sets state, reason and rule; `final` leaves nothing pending.
-void judge(Flow& flow, const AppFacts& facts, bool final, FlowContext& context) noexcept {
+void judge(Flow& flow, const AppFacts& facts, bool final, FlowContext& context,
+           bool budget_spent = false) noexcept {
   if (context.table == nullptr) {
     return set_denied(flow, FlowReason::no_policy, context.generation);
   }
   flow.generation = context.generation;
-  const Decision decision = decide_paths(flow, facts, context);
-  if (decision.verdict == Verdict::pending && final) {
-    return set_denied(flow, FlowReason::facts_not_inspected, context.generation);
-  }
+  Decision decision = decide_paths(flow, facts, budget_spent, context);
+  const bool uncounted = take_budget(flow, facts, budget_spent, decision, context);
+  if (decision.verdict == Verdict::pending && final) return judge_unknown(flow, context);
   flow.rule = decision.rule;
   take_terms(flow, decision, *context.table);
   if (decision.verdict == Verdict::pending) {
@@ -93,7 +153,27 @@ void judge(Flow& flow, const AppFacts& facts, bool final, FlowContext& context) 
     flow.reason = FlowReason::undecided;
   } else {
     flow.state = decision.verdict == Verdict::allow ? FlowState::allowed : FlowState::denied;
-    flow.reason = flow_reason(decision.reason);
+    flow.reason = uncounted ? FlowReason::budget_ledger_full : flow_reason(decision.reason);
+  }
+  if (flow.state != FlowState::denied) return;
+  if (const auto condition = exception_of(flow.reason)) {
+    context.observer.excepted(*condition);
+    // Where a scan failed, nobody has asked yet what addresses and protocol alone say.
+    const bool passes = context.limits.exceptions[*condition] == ExceptionAction::pass_flow;
+    if (*condition == Exception::scan_error && passes && has_text(facts)) {
+      return judge_unread(flow, *condition, facts, context);
+    }
+    set_by_action(flow, *condition, context);
+  }
+}
+
+// What the policy says of a flow of which nothing more will be read.
+void judge_unread(Flow& flow, Exception condition, const AppFacts& facts,
+                  FlowContext& context) noexcept {
+  judge(flow, {.app_known = facts.app_known, .app = facts.app}, false, context);
+  if (flow.state != FlowState::denied) flow.progress |= kPassed;
+  if (flow.state == FlowState::pending) {
+    set_passed(flow, info_of(condition).reason, context.generation);
   }
 }
 
@@ -118,15 +198,74 @@ void add_fingerprints(AppFacts& facts, FlowContext& context) noexcept {
   facts.ja4 = both.ja4.view();
 }
 
-// @return false when there is no room. Facts too long to keep are not kept: after a push the flow
-// is decided without them.
+// Whether the request before this one went to the same name, and rightly.
+bool was_bound(const Flow& flow, std::string_view name, FlowContext& context) noexcept {
+  if (flow.facts == FactStore::kNone) return false;
+  const AppFacts before = kept_facts(flow, context);
+  return before.binding_known == Known::present && before.name_known == Known::present &&
+         before.name == name;
+}
+
+// Whether a trusted resolver gave the address for the name. Once it did, that holds for as long as
+// the flow lives: a TTL says when to ask again, not when to hang up. A query names what it asks
+// for, not whom: its address needs no resolver's word.
+void add_binding(AppFacts& facts, const Flow& flow, FlowContext& context) noexcept {
+  if (facts.name_known == Known::unknown || facts.binding_known == Known::present) return;
+  const bool query = facts.app_known == Known::present && facts.app == AppProtocol::dns;
+  const bool bound =
+      query ||
+      (facts.name_known == Known::present && context.bindings != nullptr &&
+       (context.bindings->table.is_bound(facts.name, flow.key.outside, context.unix_seconds) ||
+        was_bound(flow, facts.name, context)));
+  facts.binding_known = bound ? Known::present : Known::absent;
+}
+
+// @return false when there is no room. Long facts are not kept then: after a push the flow is
+// decided without them.
 bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
+  const auto packed = pack_facts(facts, context.fact_space.bytes);
+  if (Http2Watch* http2 = http2_of(flow, context)) {
+    return http2->decisions.keep(flow, http2->connection.streams(), packed, context.facts);
+  }
   context.facts.release(flow.facts);
   flow.facts = FactStore::kNone;
-  const auto packed = pack_facts(facts, context.fact_space.bytes);
   if (packed.empty()) return true;
   flow.facts = context.facts.store(packed);
-  return flow.facts != FactStore::kNone;
+  return flow.facts != FactStore::kNone || packed.size() > kShortFactsBytes;
+}
+
+// What stands before the window is charged to what it was decided by.
+void replace_budget(const Flow& flow, BudgetHandle before, FlowContext& context) noexcept {
+  Inspection* inspection = inspection_of(flow, context);
+  if (inspection == nullptr || inspection->datagrams() != nullptr) return;
+  StreamWatch& watch = inspection->stream();
+  watch.replaced_budgets.replace(before, watch.window_first);
+}
+
+/// What a flow was allowed by. An audited denial is worth saying each time.
+class LastVerdict {
+ public:
+  explicit LastVerdict(const Flow& flow) noexcept
+      : told_(flow.state == FlowState::allowed && (flow.progress & kDecided) != 0),
+        reason_(flow.reason),
+        rule_(flow.rule),
+        generation_(flow.generation) {}
+
+  bool is_repeated_by(const Flow& flow) const noexcept {
+    return told_ && flow.state == FlowState::allowed && !flow.would_deny &&
+           flow.reason == reason_ && flow.rule == rule_ && flow.generation == generation_;
+  }
+
+ private:
+  bool told_;
+  FlowReason reason_;
+  uint32_t rule_;
+  uint32_t generation_;
+};
+
+void tell(Flow& flow, const AppFacts& facts, FlowContext& context, bool repeats = false) noexcept {
+  context.observer.decided(flow, facts, repeats);
+  flow.progress |= kDecided;
 }
 
 }  // namespace
@@ -134,44 +273,128 @@ bool keep(Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
 void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept {
   add_fingerprints(facts, context);
   set_denied(flow, reason, context.generation);
-  context.observer.decided(flow, facts);
+  tell(flow, facts, context);
 }
 
-void deny_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
-                    FlowContext& context) noexcept {
+ExceptionAction except(Flow& flow, Exception condition, AppFacts facts,
+                       FlowContext& context) noexcept {
+  context.observer.excepted(condition);
+  const ExceptionAction action = context.limits.exceptions[condition];
+  if (action == ExceptionAction::drop_packet) return action;
+  add_fingerprints(facts, context);
+  if (action == ExceptionAction::pass_flow) {
+    judge_unread(flow, condition, facts, context);
+  } else {
+    set_by_action(flow, condition, context);
+  }
+  tell(flow, facts, context);
+  return action;
+}
+
+void except_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
+                      FlowContext& context) noexcept {
   flow.fault = fault;
   flow.app_known = facts.app_known;
   flow.app = facts.app;
-  deny_flow(flow, FlowReason::malformed, facts, context);
+  except(flow, Exception::malformed, facts, context);
 }
 
 void decide_start(Flow& flow, FlowContext& context) noexcept {
-  const AppFacts facts;
+  static constexpr AppFacts facts;
   judge(flow, facts, false, context);
-  if (flow.state != FlowState::pending) context.observer.decided(flow, facts);
+  if (flow.state != FlowState::pending) tell(flow, facts, context);
 }
+
+namespace {
+
+// The verdict that was told last is that of the last request, whoever has sent since.
+void turn_to_newest(Flow& flow, FlowContext& context) noexcept {
+  Http2Watch* http2 = http2_of(flow, context);
+  if (http2 == nullptr || http2->connection.requests() == 0) return;
+  Http2Streams& streams = http2->connection.streams();
+  http2->decisions.turn_to(flow, streams, streams.newest());
+}
+
+}  // namespace
 
 void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
   add_fingerprints(facts, context);
+  add_binding(facts, flow, context);
   flow.app_known = facts.app_known;
   flow.app = facts.app;
   flow.http2 = facts.http2;
+  const BudgetHandle before = flow.budget;
+  const bool was_allowed = flow.state == FlowState::allowed;
+  turn_to_newest(flow, context);
+  const LastVerdict was(flow);
+  // What is known decides all the same where the flow may pass: only a push finds nothing kept.
   if (!keep(flow, facts, context)) {
-    return deny_flow(flow, FlowReason::fact_memory_full, facts, context);
+    constexpr auto kFull = Exception::fact_memory_full;
+    if (context.limits.exceptions[kFull] != ExceptionAction::pass_flow) {
+      except(flow, kFull, facts, context);
+      return;
+    }
+    context.observer.excepted(kFull);
+    flow.progress |= kPassed;
   }
   judge(flow, facts, true, context);
-  context.observer.decided(flow, facts);
+  if (was_allowed && flow.budget != before) replace_budget(flow, before, context);
+  tell(flow, facts, context, was.is_repeated_by(flow));
 }
 
-void decide_again(Flow& flow, bool final, FlowContext& context) noexcept {
+namespace {
+
+void decide_by_kept(Flow& flow, bool final, bool budget_spent, FlowContext& context) noexcept {
   const FlowState state = flow.state;
   const FlowReason reason = flow.reason;
   const uint32_t rule = flow.rule;
   AppFacts facts = kept_facts(flow, context);
   if (context.table != nullptr) forget_unread_headers(facts, *context.table);
-  judge(flow, facts, final, context);
+  add_binding(facts, flow, context);
+  judge(flow, facts, final, context, budget_spent);
   const bool changed = flow.state != state || flow.reason != reason || flow.rule != rule;
-  if (changed && flow.state != FlowState::pending) context.observer.decided(flow, facts);
+  if (changed && flow.state != FlowState::pending) tell(flow, facts, context);
+}
+
+// Each request that more may come of, and the last: for its answer may be under way.
+void decide_requests_again(Flow& flow, Http2Watch& http2, FlowContext& context) noexcept {
+  Http2Streams& streams = http2.connection.streams();
+  const uint8_t current = streams.is_live(streams.current()) ? streams.current() : streams.newest();
+  for (uint8_t i = 0; i < Http2Streams::kMostRequests; ++i) {
+    if (i == current || !streams.is_live(i)) continue;
+    http2.decisions.turn_to(flow, streams, i);
+    decide_by_kept(flow, true, false, context);
+    if (flow.state != FlowState::allowed) return;
+  }
+  http2.decisions.turn_to(flow, streams, current);
+  decide_by_kept(flow, true, false, context);
+}
+
+}  // namespace
+
+void decide_again(Flow& flow, bool final, FlowContext& context) noexcept {
+  Http2Watch* http2 = http2_of(flow, context);
+  if (http2 != nullptr && http2->connection.requests() != 0) {
+    return decide_requests_again(flow, *http2, context);
+  }
+  decide_by_kept(flow, final, false, context);
+}
+
+void decide_spent(Flow& flow, FlowContext& context) noexcept {
+  const bool kept = flow.facts != FactStore::kNone || flow.app_known == Known::unknown;
+  if (kept) return decide_by_kept(flow, true, true, context);
+  // There was no room to keep its facts: it stays with its rule, and that says what is to be done.
+  const RuleTerms terms = context.table->rule(flow.rule).terms;
+  const bool audit = terms.budget.on_exceed == OnExceed::audit || terms.mode == PolicyMode::audit;
+  flow.state = audit ? FlowState::allowed : FlowState::denied;
+  flow.would_deny = audit;
+  flow.reason = FlowReason::budget_exceeded;
+  tell(flow, AppFacts{}, context);
+}
+
+bool may_be_allowed(const Flow& flow, const AppFacts& facts, const FlowContext& context) noexcept {
+  return context.table != nullptr &&
+         decide_paths(flow, facts, false, context).verdict != Verdict::deny;
 }
 
 AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept {
@@ -185,8 +408,7 @@ Outcome step_packet(Flow& flow, FlowContext& context) noexcept {
   } else if (flow.generation != context.generation) {
     decide_again(flow, true, context);
   }
-  if (flow.state != FlowState::allowed) return Outcome::drop(DropReason::denied);
-  return {};
+  return flow.state == FlowState::allowed ? Outcome{} : kDenied;
 }
 
 }  // namespace sallyport

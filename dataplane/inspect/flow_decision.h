@@ -18,14 +18,30 @@ void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept;
 /// @param final  Nothing more will be learnt: what stays open is denied.
 void decide_again(Flow& flow, bool final, FlowContext& context) noexcept;
 
+/// Decides an allowed flow by the facts kept, now that its budget is spent: it is denied, or goes
+/// on by audit or under another rule. The observer is told if that changes anything.
+void decide_spent(Flow& flow, FlowContext& context) noexcept;
+
 /// Denies for a reason of the gateway's own, and tells the observer.
 /// @param facts  What is known, for the record.
 void deny_flow(Flow& flow, FlowReason reason, AppFacts facts, FlowContext& context) noexcept;
 
-/// Denies because the client's bytes break their protocol.
+/// Does what is set for a condition in which the flow cannot be read on: it is denied, or allowed
+/// from here on without being read, and the observer told. With drop_packet nothing has changed.
+/// A flow that the policy denies by addresses and protocol alone does not pass.
+/// @param facts  What is known, for the record.
+/// @return what was set; `flow.state` says what came of it.
+ExceptionAction except(Flow& flow, Exception condition, AppFacts facts,
+                       FlowContext& context) noexcept;
+
+/// The same where the client's bytes break their protocol.
 /// @param facts  What could be read, the protocol at least.
-void deny_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
-                    FlowContext& context) noexcept;
+void except_malformed(Flow& flow, InspectFault fault, const AppFacts& facts,
+                      FlowContext& context) noexcept;
+
+/// Whether the policy in force could allow the flow, if its bytes told this of it. Decides nothing.
+/// @param facts  What may still be learnt is unknown.
+bool may_be_allowed(const Flow& flow, const AppFacts& facts, const FlowContext& context) noexcept;
 
 /// What is kept of a flow. Borrows context.fact_space.
 AppFacts kept_facts(const Flow& flow, FlowContext& context) noexcept;

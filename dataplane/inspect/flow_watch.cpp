@@ -4,19 +4,14 @@
 
 namespace sallyport {
 
-Inspection* inspection_of(const Flow& flow, FlowContext& context) noexcept {
-  return flow.inspection == kNoSlot ? nullptr : &context.inspections[flow.inspection];
-}
-
 Inspection* watch_stream(Flow& flow, StreamStage stage, FlowContext& context) noexcept {
   if (flow.inspection == kNoSlot) {
     flow.inspection = context.inspections.acquire();
     if (flow.inspection == kNoSlot) return nullptr;
-    Inspection& inspection = context.inspections[flow.inspection];
-    inspection.watch = StreamWatch{};
-    StreamWatch& watch = inspection.stream();
+    StreamWatch& watch = context.inspections[flow.inspection].stream();  // what a fresh one holds
     watch.stage = stage;
     watch.window_first = stage == StreamStage::opaque ? flow.client_next : flow.client_first;
+    watch.acknowledged = watch.window_first;
     watch.server_first = flow.server_next;
   }
   return &context.inspections[flow.inspection];
@@ -34,7 +29,11 @@ Inspection* watch_datagrams(Flow& flow, FlowContext& context) noexcept {
 void unwatch_if_done(Flow& flow, FlowContext& context) noexcept {
   Inspection* inspection = inspection_of(flow, context);
   if (inspection == nullptr || !inspection->held.empty()) return;
-  if (inspection->datagrams() != nullptr) return;  // another hello may come as long as it lives
+  if (inspection->datagrams() != nullptr) {
+    // While it is read, another hello may come as long as it lives.
+    if ((flow.progress & kReadDatagrams) != 0) return;
+    return unwatch(flow, context);
+  }
   const StreamWatch& watch = inspection->stream();
   const bool reads = watch.stage != StreamStage::opaque && flow.state != FlowState::denied;
   const bool ended = (flow.progress & kEndedByFin) != 0;
@@ -48,23 +47,34 @@ void unwatch(Flow& flow, FlowContext& context) noexcept {
   if (DatagramWatch* watch = inspection->datagrams()) {
     context.quic_hellos.release(watch->hello);
   } else {
-    context.http2_connections.release(inspection->stream().http2);
+    const uint32_t http2 = inspection->stream().http2;
+    if (http2 != kNoSlot) context.http2_connections[http2].decisions.release(context.facts);
+    context.http2_connections.release(http2);
+    context.dns_answers.release(inspection->stream().answers.slot);
   }
   context.inspections.release(flow.inspection);
   flow.inspection = kNoSlot;
 }
 
 Outcome check_timeout(Flow& flow, FlowContext& context) noexcept {
-  const Inspection* inspection = inspection_of(flow, context);
+  constexpr uint64_t kNsPerMs = 1'000'000;
+  const uint64_t limit_ns = context.limits.inspection_timeout_ms * kNsPerMs;
+  Inspection* inspection = inspection_of(flow, context);
   if (inspection == nullptr || inspection->waiting_packets == 0 ||
-      context.now_ms - inspection->waiting_since_ms < context.limits.inspection_timeout_ms) {
+      context.now_ns - inspection->waiting_since_ns < limit_ns) {
     return {};
   }
   // What waited on a flow that is denied already goes without a word.
   if (flow.state != FlowState::denied) {
-    deny_flow(flow, FlowReason::inspection_timeout, kept_facts(flow, context), context);
+    except(flow, Exception::inspection_timeout, kept_facts(flow, context), context);
   }
-  return kDenied;
+  if (flow.state == FlowState::denied) return kDenied;
+  if (inspection->datagrams() != nullptr) {
+    flow.progress &= static_cast<uint16_t>(~kReadDatagrams);
+  } else {
+    inspection->stream().stage = StreamStage::opaque;
+  }
+  return {.release = true};
 }
 
 }  // namespace sallyport

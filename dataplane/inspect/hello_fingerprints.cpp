@@ -51,15 +51,19 @@ std::span<const uint8_t> key_of(const ClientHello& hello, HelloTransport transpo
   return key.key();
 }
 
+// Whole words, the last of them over bytes that the one before had, too: no key is shorter than
+// one.
 size_t hash_of(std::span<const uint8_t> key) noexcept {
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15;
   uint64_t hash = key.size();
-  for (; key.size() >= sizeof hash; key = key.subspan(sizeof hash)) {
+  const auto mix = [&hash](const uint8_t* at) {
     uint64_t word;
-    std::memcpy(&word, key.data(), sizeof word);
+    std::memcpy(&word, at, sizeof word);
     hash = (std::rotl(hash, 23) ^ word) * kMultiplier;
-  }
-  for (const uint8_t byte : key) hash = (hash ^ byte) * kMultiplier;
+  };
+  const size_t last = key.size() - sizeof hash;
+  for (size_t i = 0; i < last; i += sizeof hash) mix(&key[i]);
+  mix(&key[last]);
   return static_cast<size_t>(hash >> 32);
 }
 

@@ -14,6 +14,7 @@ using Status = HttpStep::Status;
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 constexpr size_t kFrameHeaderBytes = 9;
+constexpr uint32_t kMaxPlainFrameBytes = 16384;
 
 enum Type : uint8_t {
   kData,
@@ -35,6 +36,41 @@ enum Flags : uint8_t {
   kPadded = 8,
   kWithPriority = 0x20,
 };
+
+// RFC 9113 section 6.5.2, RFC 8441, RFC 9218, and gRPC's own.
+bool is_plain_setting(uint16_t id, uint32_t value) noexcept {
+  switch (id) {
+    case 1:  // HEADER_TABLE_SIZE
+    case 3:  // MAX_CONCURRENT_STREAMS
+    case 6:  // MAX_HEADER_LIST_SIZE
+      return true;
+    case 2:       // ENABLE_PUSH
+    case 8:       // ENABLE_CONNECT_PROTOCOL
+    case 9:       // NO_RFC7540_PRIORITIES
+    case 0xfe03:  // GRPC_ALLOW_TRUE_BINARY_METADATA
+      return value <= 1;
+    case 4:  // INITIAL_WINDOW_SIZE
+      return value <= 0x7fffffff;
+    case 5:       // MAX_FRAME_SIZE
+    case 0xfe04:  // GRPC_PREFERRED_RECEIVE_CRYPTO_FRAME_SIZE
+      return value >= 0x4000 && value <= 0x7fffffff;
+    default:
+      return false;
+  }
+}
+
+bool are_plain_settings(std::span<const uint8_t> payload) noexcept {
+  ByteReader in(payload);
+  for (size_t at = 0; at < payload.size(); at += 6) {
+    const uint16_t id = in.u16();
+    const uint32_t high = in.u16();
+    if (!is_plain_setting(id, high << 16 | in.u16())) return false;
+    for (size_t before = 0; before < at; before += 6) {
+      if (payload[before] == id >> 8 && payload[before + 1] == (id & 0xff)) return false;
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -73,7 +109,8 @@ struct Http2Connection::Cursor {
   const std::span<const std::string_view> header_names;
   HttpScratch& scratch;
   HttpRequest& request;
-  size_t at;  ///< Bytes of the window read.
+  size_t at;          ///< Bytes of the window read.
+  size_t opened = 0;  ///< So many of them are the opening, and may go.
   Status status = Status::need_more;
   InspectFault fault = InspectFault::none;
   bool stop = false;
@@ -98,9 +135,17 @@ Http2Preface find_http2_preface(std::span<const uint8_t> prefix) noexcept {
 HttpStep Http2Connection::next(std::span<const uint8_t> window,
                                std::span<const std::string_view> header_names, HttpScratch& scratch,
                                HttpRequest& out) noexcept {
-  if (fault_ != InspectFault::none) return {.status = Status::fault, .fault = fault_};
+  if (fault_ != InspectFault::none) {
+    out = HttpRequest{};
+    return {.status = Status::fault, .fault = fault_};
+  }
   if (deciding_) return {};
-  Cursor at{window, header_names, scratch, out, held_bytes_};
+  out = HttpRequest{};
+  Cursor at{.window = window,
+            .header_names = header_names,
+            .scratch = scratch,
+            .request = out,
+            .at = held_bytes_};
   if (stage_ == Stage::preface) {
     const Http2Preface preface = find_http2_preface(window);
     if (preface == Http2Preface::no) return {.status = Status::not_http};
@@ -111,7 +156,7 @@ HttpStep Http2Connection::next(std::span<const uint8_t> window,
   while (!at.stop) {
     const size_t taken = std::min<size_t>(payload_bytes_, at.rest().size());
     at.at += taken;
-    payload_bytes_ -= static_cast<uint32_t>(taken);
+    pass_body(static_cast<uint32_t>(taken));
     if (payload_bytes_ != 0 || at.rest().size() < kFrameHeaderBytes) {
       at.answer(Status::need_more);
     } else {
@@ -121,8 +166,9 @@ HttpStep Http2Connection::next(std::span<const uint8_t> window,
   fault_ = at.fault;
   HttpStep step{.status = at.status, .fault = at.fault};
   if (requests_ == 0) {
-    held_bytes_ = at.at;
-    if (at.status == Status::request) out.head_bytes += at.at;
+    step.forward_bytes = at.opened;
+    held_bytes_ = at.at - at.opened;
+    if (at.status == Status::request) out.head_bytes += held_bytes_;
   } else {
     step.forward_bytes = at.at;
   }
@@ -131,6 +177,8 @@ HttpStep Http2Connection::next(std::span<const uint8_t> window,
 
 void Http2Connection::allow() noexcept {
   ++requests_;
+  streams_.set_current(streams_.newest());
+  if (!ends_at_once_) streams_.open(last_stream_);
   held_bytes_ = 0;
   deciding_ = false;
 }
@@ -138,10 +186,64 @@ void Http2Connection::allow() noexcept {
 void Http2Connection::read_frame(Cursor& at) noexcept {
   const Frame frame = Frame::read(at.rest());
   if (const auto fault = check(frame); fault != InspectFault::none) return at.fail(fault);
+  if (must_turn(frame)) return at.answer(Status::turn);
+  turned_ = false;
+  if (frame.type == kHeaders) {
+    opening_ = false;
+    return read_headers(at, frame);
+  }
+  if (opening_) return read_opening(at, frame);
   if ((frame.flags & kAck) == 0) stage_ = Stage::frames;
-  if (frame.type == kHeaders) return read_headers(at, frame);
   at.at += kFrameHeaderBytes;
   payload_bytes_ = frame.payload_bytes;
+  const bool ends = frame.type == kData && (frame.flags & kEndStream) != 0;
+  if (ends || frame.type == kRstStream) ending_stream_ = frame.stream;
+  if (payload_bytes_ == 0) end_frame();
+}
+
+// Whether its bytes belong to another request than those in front of it, and nobody was told.
+bool Http2Connection::must_turn(const Frame& frame) noexcept {
+  if (turned_ || frame.stream == 0 || frame.stream > last_stream_) return false;
+  turns_to_ = streams_.request_of(frame.stream);
+  // Of a stream that is over the client may still update windows and the like.
+  const bool has_content = frame.type == kData || frame.type == kHeaders;
+  if (turns_to_ == Http2Streams::kLost) return has_content;
+  return turns_to_ != Http2Streams::kNone && turns_to_ != streams_.current();
+}
+
+// By its header alone.
+bool Http2Connection::may_open(const Frame& frame) const noexcept {
+  constexpr uint8_t kPlain = 0;
+  switch (frame.type) {
+    case kSettings:
+      // The first alone; an acknowledgement is empty (check()).
+      return frame.flags == kAck || (frame.flags == kPlain && stage_ == Stage::settings);
+    case kWindowUpdate:
+      return frame.flags == kPlain && frame.stream == 0 && !window_updated_;
+    default:
+      return false;
+  }
+}
+
+// Everything that leaves so is known beforehand but for a few numbers in their ranges: no more than
+// the handshake of TCP tells.
+void Http2Connection::read_opening(Cursor& at, const Frame& frame) noexcept {
+  const size_t whole = kFrameHeaderBytes + frame.payload_bytes;
+  opening_ = may_open(frame) && opening_bytes_ + whole <= kMaxHttp2OpeningBytes;
+  if (opening_ && at.rest().size() < whole) return at.answer(Status::need_more);
+  const auto payload = opening_ ? at.rest().subspan(kFrameHeaderBytes, frame.payload_bytes)
+                                : std::span<const uint8_t>{};
+  if (frame.type == kSettings) opening_ = opening_ && are_plain_settings(payload);
+  if ((frame.flags & kAck) == 0) stage_ = Stage::frames;
+  if (!opening_) {
+    at.at += kFrameHeaderBytes;
+    payload_bytes_ = frame.payload_bytes;
+    return;
+  }
+  window_updated_ |= frame.type == kWindowUpdate;
+  opening_bytes_ = static_cast<uint8_t>(opening_bytes_ + whole);
+  at.at += whole;
+  at.opened = at.at;
 }
 
 // What RFC 9113 section 6 demands of a frame by its header alone. A server ends the connection over
@@ -149,10 +251,18 @@ void Http2Connection::read_frame(Cursor& at) noexcept {
 InspectFault Http2Connection::check(const Frame& frame) const noexcept {
   const bool opened = frame.stream != 0 && frame.stream <= last_stream_ && frame.stream % 2 == 1;
   const bool ack = (frame.flags & kAck) != 0;
+  // Section 4.2: longer only if the server has said that it takes them, which is not read here. But
+  // then only bodies, which pass by their length, and header blocks, which have a bound, grow.
+  const bool may_be_long =
+      frame.type == kData || frame.type == kHeaders || frame.type == kContinuation;
+  if (frame.payload_bytes > kMaxPlainFrameBytes && !may_be_long) {
+    return InspectFault::http2_bad_frame;
+  }
   bool good = true;
   switch (frame.type) {
     case kData:
-      good = opened;
+      // Section 5.1: nothing more of a request comes on a stream that its client has ended.
+      good = opened && streams_.request_of(frame.stream) != Http2Streams::kNone;
       break;
     case kHeaders:
       good = frame.stream % 2 == 1;
@@ -253,12 +363,16 @@ void Http2Connection::read_headers(Cursor& at, const Frame& frame) noexcept {
   // A block on a stream that was opened before is its trailers (section 8.1).
   if (frame.stream <= last_stream_) {
     const bool ends = (frame.flags & kEndStream) != 0;
-    const auto fault = ends ? reader.finish_trailers() : InspectFault::http2_bad_frame;
+    const bool open = streams_.request_of(frame.stream) != Http2Streams::kNone;
+    auto fault = ends ? reader.finish_trailers() : InspectFault::http2_bad_frame;
+    if (fault == InspectFault::none && !open) fault = InspectFault::http2_bad_frame;
     if (fault != InspectFault::none) return at.fail(fault);
     at.at += block.bytes;
+    streams_.end(frame.stream);
     return;
   }
   last_stream_ = frame.stream;
+  ends_at_once_ = (frame.flags & kEndStream) != 0;
   if (const auto fault = reader.finish(); fault != InspectFault::none) return at.fail(fault);
   at.request.head_bytes = block.bytes;
   deciding_ = true;

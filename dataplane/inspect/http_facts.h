@@ -53,6 +53,8 @@ struct HttpStep {
   enum class Status : uint8_t {
     need_more,  ///< Forward `forward_bytes`; call again with more of the stream.
     request,    ///< A whole request head stands behind `forward_bytes`: decide it.
+    turn,       ///< HTTP/2: behind `forward_bytes` stands a frame of another request, allowed
+                ///< before: Http2Connection::turn().
     not_http,   ///< The stream does not start like a request.
     fault,      ///< `fault` says what is wrong; nothing behind `forward_bytes` may ever leave.
   };

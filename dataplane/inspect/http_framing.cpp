@@ -91,8 +91,23 @@ InspectFault HttpFraming::finish(std::string_view method, bool is_1_0,
   out.kind = chunked_             ? HttpBody::Kind::chunked
              : length_bytes_ != 0 ? HttpBody::Kind::length
                                   : HttpBody::Kind::none;
+  out.of_head = method == "HEAD";
   out.length_bytes = length_bytes_;
   return InspectFault::none;
+}
+
+bool parse_chunk_line(std::string_view line, uint64_t& bytes) noexcept {
+  constexpr size_t kMaxDigits = 15;
+  const size_t digits = std::min(line.find_first_not_of("0123456789abcdefABCDEF"), line.size());
+  if (digits == 0 || digits > kMaxDigits) return false;
+  bytes = 0;
+  for (const char c : line.substr(0, digits)) {
+    bytes = bytes * 16 + static_cast<uint64_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
+  }
+  const auto extension = line.substr(digits);
+  const auto trimmed = trim_http_space(extension);
+  if (trimmed.empty()) return extension.empty();
+  return trimmed.starts_with(';') && is_http_field_value(extension);
 }
 
 }  // namespace sallyport

@@ -13,6 +13,8 @@ struct HttpBody {
   enum class Kind : uint8_t { none, length, chunked };
   Kind kind = Kind::none;
   HttpTunnel tunnel = HttpTunnel::none;
+  bool of_head = false;  ///< Of HEAD: the answer has no body, whatever its fields say.
+  bool is_last = false;  ///< HTTP/0.9: no server reads another request behind it.
   uint64_t length_bytes = 0;
 };
 
@@ -32,6 +34,8 @@ class HttpFraming {
   [[nodiscard]] InspectFault finish(std::string_view method, bool is_1_0,
                                     HttpBody& out) const noexcept;
 
+  bool has_length() const noexcept { return has_length_; }
+
  private:
   InspectFault take_length(std::string_view value) noexcept;
   InspectFault take_upgrade(std::string_view value) noexcept;
@@ -41,5 +45,9 @@ class HttpFraming {
   bool chunked_ = false;
   bool websocket_ = false;
 };
+
+/// chunk-size [ chunk-ext ], RFC 9112 section 7.1, without its CRLF. No other form of a number, and
+/// behind it only an extension: anything else is read as different lengths by different ends.
+[[nodiscard]] bool parse_chunk_line(std::string_view line, uint64_t& bytes) noexcept;
 
 }  // namespace sallyport

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "dataplane/inspect/http_host.h"
+#include "dataplane/inspect/http_lenient.h"
 #include "dataplane/inspect/http_text.h"
 
 namespace sallyport {
@@ -26,13 +27,25 @@ bool contains_ignoring_case(std::string_view text, std::string_view wanted) noex
   return false;
 }
 
+// What a server that wants no version would take for a target. Not Redis's keys, nor the URLs of
+// RTSP and SIP.
+bool is_path_or_url(std::string_view text) noexcept {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  if (text.starts_with('/')) return true;
+  constexpr std::string_view kSchemes[] = {"http://", "https://"};
+  return std::ranges::any_of(kSchemes, [&](std::string_view scheme) {
+    return equal_ignoring_case(text.substr(0, scheme.size()), scheme);
+  });
+}
+
 struct RequestLine {
   Status status = Status::need_more;  ///< done: the line is whole and HTTP.
   std::string_view method;
   std::string_view rest;  ///< Behind "method SP", without the line end.
   bool bare_lf = false;
-  bool has_method = false;  ///< Its SP was seen too.
-  size_t bytes = 0;         ///< With its line end.
+  bool has_method = false;   ///< Its SP was seen too.
+  bool versionless = false;  ///< Done, and says no HTTP version.
+  size_t bytes = 0;          ///< With its line end.
 };
 
 bool is_http_line(const RequestLine& line) noexcept {
@@ -68,8 +81,8 @@ RequestLine find_request_line(std::string_view text) noexcept {
   line.has_method = true;
   const auto rest = text.substr(line.method.size() + 1);
   const auto control = std::ranges::find_if(rest, is_control);
-  if (control == rest.end()) return line;
   line.rest = {rest.begin(), control};
+  if (control == rest.end()) return line;
   const auto line_end = rest.substr(line.rest.size());
   if (line_end == "\r") return line;
   line.bare_lf = line_end.starts_with('\n');
@@ -78,7 +91,10 @@ RequestLine find_request_line(std::string_view text) noexcept {
     return line;
   }
   line.bytes = line.method.size() + 1 + line.rest.size() + (line.bare_lf ? 1 : 2);
-  line.status = is_http_line(line) ? Status::done : Status::not_http;
+  line.versionless = !is_http_line(line);
+  const bool is_http =
+      !line.versionless || (is_registered_method(line.method) && is_path_or_url(line.rest));
+  line.status = is_http ? Status::done : Status::not_http;
   return line;
 }
 
@@ -90,6 +106,7 @@ class RequestHead {
   InspectFault take_request_line(const RequestLine& line) noexcept {
     constexpr auto kFault = InspectFault::http_bad_request_line;
     const size_t space = line.rest.find(' ');
+    if (line.versionless) return take_simple_line(line);
     if (line.bare_lf || space == std::string_view::npos) return kFault;
     const auto version = line.rest.substr(space + 1);
     constexpr std::string_view kVersion = "HTTP/1.";
@@ -129,6 +146,19 @@ class RequestHead {
   std::string_view path() const noexcept { return target_.path; }
 
  private:
+  // HTTP/0.9 knows GET alone, and nginx and Apache answer it. A target that names a host is
+  // refused: servers differ in whether they go there.
+  InspectFault take_simple_line(const RequestLine& line) noexcept {
+    const bool simple = !line.bare_lf && line.method == "GET" && line.rest.starts_with('/') &&
+                        line.rest.find(' ') == std::string_view::npos;
+    if (!simple || !parse_http_target(line.method, line.rest, target_)) {
+      return InspectFault::http_bad_request_line;
+    }
+    out_.method = line.method;
+    out_.target = line.rest;
+    return InspectFault::none;
+  }
+
   InspectFault take_host(std::string_view value) noexcept {
     if (host_seen_) return InspectFault::http_bad_host;
     host_seen_ = true;
@@ -183,10 +213,24 @@ HttpHead parse_fields(std::string_view text, bool at_limit, HttpHeaderSink& sink
   }
 }
 
+// No request by RFC 9112.
+HttpHead take_other(std::string_view text, bool at_limit) noexcept {
+  switch (read_lenient_line(text)) {
+    case LenientLine::no:
+      return {.status = Status::not_http};
+    case LenientLine::need_more:
+      return at_limit ? failed(InspectFault::http_head_too_long, false) : HttpHead{};
+    case LenientLine::request:
+      break;
+  }
+  return failed(InspectFault::http_bad_request_line);
+}
+
 HttpHead parse_head(std::span<const uint8_t> prefix, HttpHeaderSink& sink, RequestHead& head,
                     HttpBody& body) noexcept {
   const bool at_limit = prefix.size() >= kMaxRequestHeadBytes;
-  auto text = text_of(prefix.data(), std::min(prefix.size(), kMaxRequestHeadBytes));
+  const auto all = text_of(prefix.data(), std::min(prefix.size(), kMaxRequestHeadBytes));
+  auto text = all;
   const size_t blank = std::min(text.find_first_not_of("\r\n"), text.size());
   text.remove_prefix(blank);
 
@@ -194,9 +238,10 @@ HttpHead parse_head(std::span<const uint8_t> prefix, HttpHeaderSink& sink, Reque
   switch (line.status) {
     case Status::need_more:
       if (at_limit) return failed(InspectFault::http_head_too_long, false);
-      return {.in_target = line.has_method};
+      return {.in_target = line.has_method,
+              .asks_already = is_registered_method(line.method) && is_path_or_url(line.rest)};
     case Status::not_http:
-      return {.status = Status::not_http};
+      return take_other(all, at_limit);
     case Status::fault:
       return failed(InspectFault::http_bad_request_line);
     case Status::done:
@@ -204,6 +249,10 @@ HttpHead parse_head(std::span<const uint8_t> prefix, HttpHeaderSink& sink, Reque
   }
   if (const auto fault = head.take_request_line(line); fault != InspectFault::none) {
     return failed(fault);
+  }
+  if (line.versionless) {
+    body.is_last = true;
+    return {.status = Status::done, .is_http = true, .bytes = blank + line.bytes};
   }
   HttpHead out = parse_fields(text.substr(line.bytes), at_limit, sink, head, body);
   if (out.status == Status::done) out.bytes += blank + line.bytes;

@@ -26,15 +26,21 @@ struct HttpHead {
   bool is_http = false;  ///< The request line was whole and HTTP/1: what follows is held to it.
   /// With need_more: the method is read, so only a control byte or the limit can end the line.
   bool in_target = false;
+  /// With need_more: some server takes the line for a request if the stream ends in it.
+  bool asks_already = false;
   size_t bytes = 0;  ///< With done: of the prefix, up to behind the empty line.
 };
 
 /// Reads the head of an HTTP/1 request (RFC 9112), and everything of it that a policy may ask for.
 ///
 /// The bytes are HTTP when the first line is "method SP … HTTP/1."; line ends in front of it are
-/// skipped, as servers do (section 2.2). Anything else, such as SMTP, IRC, Redis, NATS, RTSP, SSH
-/// or the HTTP/2 preface, is not_http as soon as that is certain. A line that a lenient server
-/// could still take for a request is a fault, so that no policy on names is evaded by it.
+/// skipped, as servers do (section 2.2). So is "GET SP /path" alone (HTTP/0.9, RFC 1945 section
+/// 4.1), which servers still answer: a whole request without fields, whose host nobody names. Any
+/// other line without a version in which a registered method asks for a path or an http URL is a
+/// fault. Anything else, such as SMTP, IRC, Redis, NATS, RTSP, SSH is not_http as soon as that is
+/// certain. A line that a lenient server could still take for a request is a fault
+/// (read_lenient_line()), so that no policy on names is evaded by it. So is the HTTP/2 preface:
+/// look for it before.
 ///
 /// @param prefix        The stream from the request's first byte. Borrowed.
 /// @param header_names  Lower-case names of the fields to report.

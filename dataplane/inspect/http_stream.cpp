@@ -37,6 +37,7 @@ struct HttpStream::Cursor {
 HttpStep HttpStream::next(std::span<const uint8_t> window, bool ended,
                           std::span<const std::string_view> header_names, HttpScratch& scratch,
                           HttpRequest& out) noexcept {
+  out = HttpRequest{};
   Cursor at{window, ended, header_names, scratch, out, {}, false};
   while (!at.stop) {
     switch (phase_) {
@@ -63,6 +64,9 @@ HttpStep HttpStream::next(std::span<const uint8_t> window, bool ended,
       case Phase::await_response:
         at.wait();
         break;
+      case Phase::over:
+        read_behind_last(at);
+        break;
     }
   }
   return at.step;
@@ -80,11 +84,7 @@ void HttpStream::read_head(Cursor& at) noexcept {
       parse_http_request(at.rest, at.header_names, at.scratch, at.request, next_body_);
   switch (head.status) {
     case HttpHead::Status::done:
-      // Whose answer would the next one be? An earlier one's, or the rest of its body, may look as
-      // if it agreed, and where answers end is not read here.
-      if (next_body_.tunnel != HttpTunnel::none && requests_ != 0) {
-        return at.fail(InspectFault::http_early_tunnel);
-      }
+      if (const auto fault = place_fault(); fault != InspectFault::none) return at.fail(fault);
       return at.answer(Status::request);
     case HttpHead::Status::fault:
       guess_http_record(text, at.request);
@@ -100,8 +100,29 @@ void HttpStream::read_head(Cursor& at) noexcept {
     return at.wait();
   }
   if (head.is_http) return at.fail(InspectFault::http_bad_header);
-  if (requests_ != 0) return at.fail(InspectFault::http_bad_request_line);
+  if (head.asks_already) guess_http_record(text, at.request);
+  if (requests_ != 0 || head.asks_already) return at.fail(InspectFault::http_bad_request_line);
   at.answer(Status::not_http);
+}
+
+// What a request may not be where it stands.
+InspectFault HttpStream::place_fault() const noexcept {
+  if (next_body_.is_last && requests_ != 0) return InspectFault::http_bad_request_line;
+  // Whose answer would the next one be? An earlier one's, or the rest of its body, may look as if
+  // it agreed. So the end of each must have been seen.
+  if (next_body_.tunnel != HttpTunnel::none && !answers_.all_answered()) {
+    return InspectFault::http_early_tunnel;
+  }
+  return InspectFault::none;
+}
+
+// Line ends, as people type them. Whatever else comes, a server that took the request for more than
+// HTTP/0.9 could read: fields, a Host among them.
+void HttpStream::read_behind_last(Cursor& at) noexcept {
+  const auto text = at.text();
+  at.forward(std::min(text.find_first_not_of("\r\n"), text.size()));
+  if (!at.rest.empty()) return at.fail(InspectFault::http_bad_request_line);
+  at.wait();
 }
 
 // Whether a head that was not whole before still is, and says nothing new: what keeps a head that
@@ -143,6 +164,7 @@ void HttpStream::note_head(std::string_view text, bool in_target, bool is_http) 
 
 void HttpStream::allow() noexcept {
   ++requests_;
+  answers_.asked(next_body_.of_head);
   seen_bytes_ = 0;
   remaining_bytes_ = next_body_.length_bytes;
   switch (next_body_.kind) {
@@ -158,10 +180,21 @@ void HttpStream::allow() noexcept {
 }
 
 void HttpStream::end_request() noexcept {
-  phase_ = next_body_.tunnel == HttpTunnel::none ? Phase::head : Phase::await_response;
+  phase_ = next_body_.is_last                      ? Phase::over
+           : next_body_.tunnel == HttpTunnel::none ? Phase::head
+                                                   : Phase::await_response;
 }
 
-void HttpStream::on_response(uint16_t status_code) noexcept {
+void HttpStream::read_server(std::span<const uint8_t> bytes) noexcept {
+  while (phase_ != Phase::opaque) {
+    const uint16_t code = answers_.next_status(bytes);
+    if (code == 0) return;
+    // A tunnel is asked for behind the last byte of every other answer.
+    if (answers_.waiting() == 1) take_status(code);
+  }
+}
+
+void HttpStream::take_status(uint16_t status_code) noexcept {
   if (phase_ != Phase::await_response) return;
   constexpr uint16_t kSwitchingProtocols = 101;
   const bool agreed = next_body_.tunnel == HttpTunnel::connect
@@ -189,22 +222,6 @@ void HttpStream::read_data(Cursor& at) noexcept {
 }
 
 namespace {
-
-// chunk-size [ chunk-ext ], RFC 9112 section 7.1, without its CRLF. No other form of a number, and
-// behind it only an extension: anything else is read as different lengths by different servers.
-bool parse_chunk_line(std::string_view line, uint64_t& bytes) noexcept {
-  constexpr size_t kMaxDigits = 15;
-  const size_t digits = std::min(line.find_first_not_of("0123456789abcdefABCDEF"), line.size());
-  if (digits == 0 || digits > kMaxDigits) return false;
-  bytes = 0;
-  for (const char c : line.substr(0, digits)) {
-    bytes = bytes * 16 + static_cast<uint64_t>(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);
-  }
-  const auto extension = line.substr(digits);
-  const auto trimmed = trim_http_space(extension);
-  if (trimmed.empty()) return extension.empty();
-  return trimmed.starts_with(';') && is_http_field_value(extension);
-}
 
 // Fields that say where a message ends or whom it is for stand in the head (RFC 9110 section
 // 6.5.1); in a trailer section some server may believe them.

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "dataplane/inspect/http_answers.h"
 #include "dataplane/inspect/http_facts.h"
 #include "dataplane/inspect/http_framing.h"
 #include "dataplane/inspect/identify.h"
@@ -57,13 +58,23 @@ class HttpStream {
   /// The client asked for a tunnel, and what it sends now waits for the server's answer.
   bool awaits_response() const noexcept { return phase_ == Phase::await_response; }
 
-  /// The status of the response to the request that asked for a tunnel (parse_http_status). While
-  /// awaits_response(); otherwise nothing happens. A final status other than the agreeing one makes
-  /// what follows the next request.
-  void on_response(uint16_t status_code) noexcept;
+  /// The server's next bytes, in order, from the connection's first. A final answer to the request
+  /// that asked for a tunnel agrees to it, or makes what follows the next request.
+  void read_server(std::span<const uint8_t> bytes) noexcept;
+
+  /// Some of the server's bytes were not seen: no tunnel can be agreed to from here on.
+  void lose_server() noexcept { answers_.lose(); }
+  /// read_server() still has a use for bytes.
+  bool reads_server() const noexcept { return !opaque() && !answers_.is_lost(); }
 
   /// The server agreed to a tunnel: every byte is forwarded.
   bool opaque() const noexcept { return phase_ == Phase::opaque; }
+
+  /// The next byte is a head's.
+  bool at_head() const noexcept { return phase_ == Phase::head; }
+
+  /// Each allowed request has its whole final answer, as far as answers can be followed.
+  bool all_answered() const noexcept { return answers_.all_answered(); }
 
   /// Requests allowed so far.
   uint32_t requests() const noexcept { return requests_; }
@@ -78,6 +89,7 @@ class HttpStream {
     trailers,        ///< Field lines up to an empty one.
     await_response,  ///< A tunnel was asked for.
     opaque,
+    over,  ///< Behind HTTP/0.9: nothing may follow.
   };
   struct Cursor;
 
@@ -86,6 +98,9 @@ class HttpStream {
   void read_chunk_line(Cursor& at) noexcept;
   void read_chunk_end(Cursor& at) noexcept;
   void read_trailers(Cursor& at) noexcept;
+  void read_behind_last(Cursor& at) noexcept;
+  InspectFault place_fault() const noexcept;
+  void take_status(uint16_t code) noexcept;
   void end_request() noexcept;
   bool head_is_unchanged(std::string_view text, std::span<const std::string_view> names) noexcept;
   void note_head(std::string_view text, bool in_target, bool is_http) noexcept;
@@ -99,8 +114,9 @@ class HttpStream {
   Phase phase_ = Phase::head;
   bool in_fields_ = false;  ///< line_start_ is behind the request line.
   HttpBody next_body_;      ///< Of the request that waits for allow().
+  HttpAnswers answers_;
 };
 static_assert(std::is_trivially_copyable_v<HttpStream>);
-static_assert(sizeof(HttpStream) <= 48);
+static_assert(sizeof(HttpStream) <= 168);
 
 }  // namespace sallyport

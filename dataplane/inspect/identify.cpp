@@ -35,6 +35,18 @@ void need(size_t bytes, Identified& out) noexcept {
   out.need_bytes = static_cast<uint32_t>(bytes);
 }
 
+// All but `hello`, which whoever parses one writes anew.
+void clear(Identified& out) noexcept {
+  out.status = Status::need_more;
+  out.fault = InspectFault::none;
+  out.app_known = Known::unknown;
+  out.app = {};
+  out.name_known = Known::unknown;
+  out.need_bytes = 0;
+  out.hello_end = 0;
+  out.name.clear();
+}
+
 void identify_tls(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
                   Identified& out) noexcept {
   set_app(AppProtocol::tls, out);
@@ -54,7 +66,7 @@ void identify_tls(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& 
 
 void identify(std::span<const uint8_t> prefix, bool ended, IdentifyScratch& scratch,
               Identified& out) noexcept {
-  out = Identified{};
+  clear(out);
   if (starts_like_tls(prefix)) return identify_tls(prefix, ended, scratch, out);
   const bool undecided = prefix.empty() || (prefix.size() == 1 && is_tls_content_type(prefix[0]));
   if (undecided && !ended) return need(prefix.size() + 1, out);

@@ -36,7 +36,7 @@ enum class InspectFault : uint8_t {
   http_bad_chunk,            ///< Chunk framing or trailers that RFC 9112 section 7.1 forbids.
   http_many_fields,          ///< Over kMaxHttpHeaderLines lines of fields the policy asks for.
   http_upgrade_refused,      ///< An upgrade to anything but websocket, h2c before all.
-  http_early_tunnel,         ///< CONNECT or an upgrade behind another request.
+  http_early_tunnel,         ///< CONNECT or an upgrade before all earlier answers have ended.
   http2_bad_frame,           ///< A frame RFC 9113 section 6 forbids where it stands.
   http2_bad_continuation,    ///< CONTINUATION alone, or a header block that others interrupt.
   http2_headers_too_long,    ///< A header block over kMaxRequestHeadBytes, or long once decoded.
@@ -51,11 +51,14 @@ enum class InspectFault : uint8_t {
   quic_bad_frame,        ///< A frame that RFC 9000 section 12.4 forbids in an Initial, or no frame.
   quic_crypto_conflict,  ///< Two CRYPTO frames disagree about the same byte.
   quic_too_many_gaps,    ///< CRYPTO data in over kMaxCryptoRanges pieces.
-  dns_bad_header,        ///< Another opcode than QUERY, answers, or not exactly one question.
-  dns_bad_question,      ///< A question of an unknown class, or whose name is compressed.
-  dns_bad_name,          ///< A query name that is no host name.
-  dns_bad_record,        ///< Records a query has no use for, or bytes behind the last one.
-  dns_bad_length,        ///< DNS over TCP: a message too short or long, or the stream ends in it.
+  quic_short_datagram,   ///< An Initial in under 1,200 bytes (RFC 9000 section 14.1).
+  quic_old_attempt,      ///< An Initial of an attempt that the client had given up.
+  quic_too_many_attempts,  ///< Over kMaxOldAttempts given up that the server may know of.
+  dns_bad_header,          ///< Another opcode than QUERY, answers, or not exactly one question.
+  dns_bad_question,        ///< A question of an unknown class, or whose name is compressed.
+  dns_bad_name,            ///< A query name that is no host name.
+  dns_bad_record,          ///< Records a query has no use for, or bytes behind the last one.
+  dns_bad_length,          ///< DNS over TCP: a message too short or long, or the stream ends in it.
   count_
 };
 

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <variant>
 
+#include "dataplane/inspect/dns_answers.h"
 #include "dataplane/inspect/dns_stream.h"
 #include "dataplane/inspect/http_stream.h"
 #include "dataplane/inspect/quic_tracker.h"
+#include "dataplane/inspect/replaced_budgets.h"
 #include "dataplane/inspect/segments.h"
 #include "dataplane/inspect/slot_pool.h"
 
@@ -37,17 +39,22 @@ struct StreamWatch {
   uint64_t skip_bytes = 0;      ///< stage tls: bytes from the window's start that hold no hello.
   uint32_t http2 = kNoSlot;     ///< stage http2: Http2Connection.
   uint32_t server_first = 0;    ///< Sequence number of the next byte for server_head.
+  uint32_t acknowledged = 0;    ///< The highest that the server has acknowledged.
   StreamStage stage = StreamStage::identify;
   bool guarded = false;    ///< Inspected bytes may only come again as they were.
   bool unguarded = false;  ///< guarded, but the copies are gone: they may not come again at all.
   bool plain = false;      ///< From plain_from to the window, bytes passed without being read.
-  bool reopening = false;  ///< Another SYN was sent on a live flow.
+  bool far = false;  ///< The window has left client_first so far behind that nothing reaches it.
+  bool reopening = false;         ///< Another SYN was sent on a live flow.
   bool hello_retried = false;     ///< The server asked for another hello.
   bool hello_repeated = false;    ///< And it was decided.
   uint8_t server_head_bytes = 0;  ///< How many of server_head have come.
   std::array<uint8_t, kServerHeadBytes> server_head{};
   HttpStream http;
   DnsStream dns;
+  DnsAnswerWatch answers;  ///< stage dns.
+  ReplacedBudgets replaced_budgets;
+  PassedOver passed_over;
 };
 
 /// How far the datagrams of a UDP client are inspected.
@@ -57,6 +64,8 @@ struct DatagramWatch {
   uint32_t count = 0;        ///< Datagrams held so far: their place in the list.
   /// The hello of this attempt was denied: its Initials, which come again and again, are not read.
   bool refused = false;
+  uint32_t refused_generation = 0;  ///< With `refused`: of the policy that said so.
+  int64_t refused_at = 0;           ///< With `refused`: Unix second in which that was last asked.
 };
 
 /// Of one QUIC client. Its content is written before it is read.
@@ -70,7 +79,7 @@ struct Inspection {
   SegmentList held;  ///< Packets that wait, and copies of packets sent that are guarded.
   uint32_t waiting_bytes = 0;
   uint32_t waiting_packets = 0;
-  uint32_t waiting_since_ms = 0;  ///< With waiting_packets: since the oldest verdict they wait for.
+  uint64_t waiting_since_ns = 0;  ///< With waiting_packets: since the oldest verdict they wait for.
   std::variant<StreamWatch, DatagramWatch> watch;
 
   StreamWatch& stream() noexcept { return *std::get_if<StreamWatch>(&watch); }

@@ -1,15 +1,26 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/packet.h"
 
 namespace sallyport {
 
+inline constexpr size_t kEthernetBytes = 14;
+inline constexpr size_t kVlanTagBytes = 4;
+inline constexpr uint8_t kMaxVlanTags = 2;
+
 inline constexpr uint16_t kEtherIpv4 = 0x0800;
 inline constexpr uint16_t kEtherArp = 0x0806;
 inline constexpr uint16_t kEtherIpv6 = 0x86dd;
+
+constexpr bool is_vlan(uint16_t ethertype) noexcept {
+  // IEEE 802.1Q, 802.1ad, and what QinQ used before 802.1ad
+  return ethertype == 0x8100 || ethertype == 0x88a8 || ethertype == 0x9100;
+}
 
 /// Ethernet with up to two VLAN tags.
 struct LinkHeader {
@@ -20,6 +31,21 @@ struct LinkHeader {
 };
 
 /// @return  `none`, truncated_ethernet or too_many_vlan_tags. `out` is meaningful only with `none`.
-[[nodiscard]] DecodeFault decode_link(std::span<const uint8_t> frame, LinkHeader& out) noexcept;
+[[nodiscard]] inline DecodeFault decode_link(std::span<const uint8_t> frame,
+                                             LinkHeader& out) noexcept {
+  if (frame.size() < kEthernetBytes) return DecodeFault::truncated_ethernet;
+  out = {.ethertype = load_be16(&frame[12])};
+  auto rest = frame.subspan(kEthernetBytes);
+  while (is_vlan(out.ethertype)) {
+    if (out.vlan_tags == kMaxVlanTags) return DecodeFault::too_many_vlan_tags;
+    if (rest.size() < kVlanTagBytes) return DecodeFault::truncated_ethernet;
+    out.vlan_ids = out.vlan_ids << 12 | (load_be16(&rest[0]) & 0x0fffU);
+    out.ethertype = load_be16(&rest[2]);
+    rest = rest.subspan(kVlanTagBytes);
+    ++out.vlan_tags;
+  }
+  out.bytes = static_cast<uint16_t>(frame.size() - rest.size());
+  return DecodeFault::none;
+}
 
 }  // namespace sallyport

@@ -1,9 +1,9 @@
 #include "dataplane/inspect/multipath.h"
 
 #include <algorithm>
+#include <array>
 
-#include "dataplane/inspect/checksum.h"
-#include "policy/runtime/facts.h"
+#include "dataplane/inspect/big_endian.h"
 
 namespace sallyport {
 namespace {
@@ -13,13 +13,30 @@ constexpr size_t kChecksumOffset = 16;
 constexpr uint8_t kEndOfList = 0;
 constexpr uint8_t kNoOperation = 1;
 constexpr uint8_t kMultipath = 30;
+constexpr size_t kMostOptionBytes = 40;
+
+// HC' = ~(~HC + ~m + m'), RFC 1624 section 3: a checksum that was wrong stays as wrong as it was.
+// Options start and end at whole words of the segment.
+uint16_t update_checksum(uint16_t checksum, std::span<const uint8_t> before,
+                         std::span<const uint8_t> after) noexcept {
+  uint32_t sum = static_cast<uint16_t>(~checksum);
+  for (size_t i = 0; i < after.size(); i += 2) {
+    sum += static_cast<uint16_t>(~load_be16(&before[i]));
+    sum += load_be16(&after[i]);
+  }
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
 }  // namespace
 
 bool remove_multipath_options(std::span<uint8_t> frame, const Packet& packet) noexcept {
-  auto segment = frame.subspan(packet.l4_offset,
-                               packet.payload_offset - packet.l4_offset + packet.payload_bytes);
-  auto options =
-      segment.subspan(kTcpHeaderBytes, packet.payload_offset - packet.l4_offset - kTcpHeaderBytes);
+  const auto header =
+      frame.subspan(packet.l4_offset, size_t{packet.payload_offset} - packet.l4_offset);
+  const auto all = header.subspan(kTcpHeaderBytes);
+  std::array<uint8_t, kMostOptionBytes> before;
+  std::ranges::copy(all, before.begin());
+  auto options = all;
   bool found = false;
   while (!options.empty() && options[0] != kEndOfList) {
     size_t length = 1;
@@ -36,11 +53,8 @@ bool remove_multipath_options(std::span<uint8_t> frame, const Packet& packet) no
   }
   if (!found) return false;
 
-  segment[kChecksumOffset] = segment[kChecksumOffset + 1] = 0;
-  const uint16_t checksum =
-      l4_checksum(packet.flow.source, packet.flow.destination, kIpProtocolTcp, segment);
-  segment[kChecksumOffset] = static_cast<uint8_t>(checksum >> 8);
-  segment[kChecksumOffset + 1] = static_cast<uint8_t>(checksum);
+  uint8_t* const checksum = &header[kChecksumOffset];
+  store_be16(checksum, update_checksum(load_be16(checksum), before, all));
   return true;
 }
 

@@ -8,9 +8,9 @@
 namespace sallyport {
 
 /// Overwrites the Multipath TCP options (kind 30, RFC 8684) of a TCP header with no-operations and
-/// sets the checksum right. With them a server orders data by another sequence than the one that is
-/// inspected here, and may take it from several flows at once; without them both ends fall back to
-/// plain TCP.
+/// brings the checksum in line: right if it was right. With them a server orders data by another
+/// sequence than the one that is inspected here, and may take it from several flows at once;
+/// without them both ends fall back to plain TCP.
 ///
 /// @param frame  The frame that `packet` was decoded from; changed in place.
 /// @return       whether there was anything to overwrite.

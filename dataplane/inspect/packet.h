@@ -38,7 +38,8 @@ struct Packet {
   uint32_t vlan_ids = 0;  ///< Outer VLAN ID in bits 12..23, inner or only one in 0..11.
   uint8_t tcp_flags = 0;  ///< TcpFlag set.
   Endpoints flow;
-  Endpoints quoted;  ///< icmp_error: of the packet quoted, in that packet's own direction.
+  Endpoints
+      quoted;  ///< Only with icmp_error: of the packet quoted, in that packet's own direction.
 
   uint16_t l3_offset = 0;
   uint16_t l4_offset = 0;
@@ -78,7 +79,7 @@ enum class DecodeFault : uint8_t {
 /// Decodes Ethernet (with up to two VLAN tags), IPv4 or IPv6, and TCP, UDP or ICMP headers.
 ///
 /// @param frame  One whole Ethernet frame without FCS. Only read.
-/// @param out    Written only when the result is `none`.
+/// @param out    Meaningful only when the result is `none`.
 /// @return       `none`, or the first fault met. Never allocates, logs or throws.
 ///
 /// Does not verify L4 checksums (l4_checksum_ok() does, for packets about to be inspected): on a

@@ -44,15 +44,25 @@ uint64_t full_packet_number(uint64_t expected, uint64_t truncated, size_t bytes)
   return candidate;
 }
 
+QuicKeys initial_keys(const QuicVersion& version, std::span<const uint8_t> destination_id,
+                      std::string_view side) noexcept {
+  const HmacSha256 initial(HmacSha256(version.salt).of(destination_id));
+  const HmacSha256 secret(expand_label<Sha256::kBytes>(initial, "", side));
+  return {.key = expand_label<16>(secret, version.label, "key"),
+          .iv = expand_label<12>(secret, version.label, "iv"),
+          .header_protection = expand_label<16>(secret, version.label, "hp")};
+}
+
 }  // namespace
 
 QuicKeys client_initial_keys(const QuicVersion& version,
                              std::span<const uint8_t> destination_id) noexcept {
-  const HmacSha256 initial(HmacSha256(version.salt).of(destination_id));
-  const HmacSha256 client(expand_label<Sha256::kBytes>(initial, "", "client in"));
-  return {.key = expand_label<16>(client, version.label, "key"),
-          .iv = expand_label<12>(client, version.label, "iv"),
-          .header_protection = expand_label<16>(client, version.label, "hp")};
+  return initial_keys(version, destination_id, "client in");
+}
+
+QuicKeys server_initial_keys(const QuicVersion& version,
+                             std::span<const uint8_t> destination_id) noexcept {
+  return initial_keys(version, destination_id, "server in");
 }
 
 QuicCipher::QuicCipher() noexcept : header_(EVP_CIPHER_CTX_new()), payload_(EVP_CIPHER_CTX_new()) {

@@ -13,7 +13,7 @@
 
 namespace sallyport {
 
-/// What a client protects its Initial packets with (RFC 9001 section 5.1).
+/// What one end protects its Initial packets with (RFC 9001 section 5.1).
 struct QuicKeys {
   std::array<uint8_t, 16> key;
   std::array<uint8_t, 12> iv;
@@ -23,6 +23,10 @@ struct QuicKeys {
 /// The keys of a client whose first Initial carried `destination_id` (RFC 9001 section 5.2).
 /// Costs 16 blocks of SHA-256; never allocates.
 QuicKeys client_initial_keys(const QuicVersion& version,
+                             std::span<const uint8_t> destination_id) noexcept;
+
+/// Those of the server that answers it.
+QuicKeys server_initial_keys(const QuicVersion& version,
                              std::span<const uint8_t> destination_id) noexcept;
 
 /// One Initial packet without its protection.

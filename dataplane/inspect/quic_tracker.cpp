@@ -20,6 +20,18 @@ bool is_first_id(const QuicTracker& tracker, std::span<const uint8_t> id) noexce
   return std::ranges::equal(std::span(tracker.first_id).first(tracker.first_id_bytes), id);
 }
 
+uint64_t hash_of(std::span<const uint8_t> bytes, uint64_t hash = 0xcbf29ce484222325) noexcept {
+  for (const uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3;  // FNV-1a
+  return hash;
+}
+
+// The same id in another version is another attempt: its keys are others.
+uint64_t attempt_hash(uint32_t version, std::span<const uint8_t> id) noexcept {
+  std::array<uint8_t, 4> bytes{};
+  store_be32(bytes.data(), version);
+  return hash_of(id, hash_of(bytes));
+}
+
 /// The steps of one quic_step() call.
 class Reader {
  public:
@@ -91,8 +103,9 @@ class Reader {
   }
 
   bool read_initial(const QuicHeader& header, std::span<const uint8_t> packet) noexcept {
-    const OpenedPacket opened = open(header, packet);
-    if (!opened.ok) return unreadable(InspectFault::quic_bad_packet);
+    InspectFault why = InspectFault::quic_bad_packet;
+    const OpenedPacket opened = open(header, packet, why);
+    if (!opened.ok) return unreadable(why);
     if ((opened.first_byte & kReservedBits) != 0) {
       return stop(Status::fault, InspectFault::quic_bad_header);
     }
@@ -110,7 +123,8 @@ class Reader {
   // The server has made its keys from the id of the first Initial it read. Later ones may carry an
   // id of its choice instead (RFC 9000 section 7.2), and then another version too (RFC 9368 section
   // 4.1). What those keys do not open can only be the first Initial of something new.
-  OpenedPacket open(const QuicHeader& header, std::span<const uint8_t> packet) noexcept {
+  OpenedPacket open(const QuicHeader& header, std::span<const uint8_t> packet,
+                    InspectFault& why) noexcept {
     const bool same_id = is_first_id(tracker_, header.destination_id);
     const bool same_version = header.version == tracker_.version;
     if (tracker_.started() && same_version) {
@@ -126,10 +140,21 @@ class Reader {
         return opened;
       }
     }
+    if (is_old_attempt(header)) {
+      why = InspectFault::quic_old_attempt;
+      return {};
+    }
     const QuicKeys keys = client_initial_keys(*header.traits, header.destination_id);
     const auto opened = open_with(keys, header, packet, 0);
-    if (opened.ok) start(header, keys);
-    return opened;
+    if (!opened.ok || start(header, keys)) return opened;
+    why = InspectFault::quic_too_many_attempts;
+    return {};
+  }
+
+  bool is_old_attempt(const QuicHeader& header) const noexcept {
+    const auto old = std::span(tracker_.old_attempts).first(tracker_.old_attempt_count);
+    const uint64_t hash = attempt_hash(header.version, header.destination_id);
+    return std::ranges::find(old, hash) != old.end();
   }
 
   OpenedPacket open_with(const QuicKeys& keys, const QuicHeader& header,
@@ -138,13 +163,15 @@ class Reader {
                                 scratch_.payload);
   }
 
-  void start(const QuicHeader& header, const QuicKeys& keys) noexcept {
-    out_.new_attempt = tracker_.started();
-    tracker_ = QuicTracker{};
+  bool start(const QuicHeader& header, const QuicKeys& keys) noexcept {
+    const bool started = tracker_.started();
+    if (started && !tracker_.give_up()) return false;
+    out_.new_attempt = started;
     tracker_.version = header.version;
     tracker_.keys = keys;
     tracker_.first_id_bytes = static_cast<uint8_t>(header.destination_id.size());
     std::ranges::copy(header.destination_id, tracker_.first_id.begin());
+    return true;
   }
 
   InspectFault add(CryptoFrame frame) noexcept {
@@ -207,19 +234,95 @@ void quic_step(std::span<const uint8_t> datagram, QuicTracker& tracker,
   Reader(tracker, hello_bytes, scratch, out).read(datagram);
 }
 
-QuicAnswer quic_server_datagram(std::span<const uint8_t> datagram, QuicTracker& tracker) noexcept {
+bool QuicTracker::give_up() noexcept {
+  QuicTracker next;
+  next.old_attempts = old_attempts;
+  next.old_attempt_count = old_attempt_count;
+  // What the server has taken whole does not change any more; before a hello was whole, nothing of
+  // it went out.
+  if (hellos > 0 && !server_took_hello) {
+    if (old_attempt_count == kMaxOldAttempts) return false;
+    const auto id = std::span(first_id).first(first_id_bytes);
+    next.old_attempts[next.old_attempt_count++] = attempt_hash(version, id);
+  }
+  *this = next;
+  return true;
+}
+
+namespace {
+
+// Whether a server's Initial answers this attempt: what it is protected with is made of the id that
+// the client's first one carried.
+bool answers_attempt(const QuicHeader& header, std::span<const uint8_t> packet,
+                     const QuicTracker& tracker, QuicScratch& scratch) noexcept {
+  if (!tracker.started() || tracker.server_took_hello) return false;
+  const auto first_id = std::span(tracker.first_id).first(tracker.first_id_bytes);
+  const QuicKeys keys = server_initial_keys(*header.traits, first_id);
+  return scratch.cipher.open(keys, packet, header.packet_number_offset, 0, scratch.payload).ok;
+}
+
+}  // namespace
+
+QuicAnswer quic_server_datagram(std::span<const uint8_t> datagram, QuicTracker& tracker,
+                                QuicScratch& scratch) noexcept {
+  bool answered = false;  // this attempt, by an Initial of this datagram
   auto rest = datagram;
   for (size_t packets = 0; packets < kMaxQuicPackets && !rest.empty(); ++packets) {
     const QuicHeader header = read_quic_header(rest);
     if (header.kind == Kind::version_negotiation) return QuicAnswer::version_negotiation;
     if (header.kind == Kind::retry) return QuicAnswer::retry;
+    const auto packet = rest.first(header.packet_bytes);
+    if (header.kind == Kind::initial && answers_attempt(header, packet, tracker, scratch)) {
+      answered = true;
+      if (!header.source_id.empty()) tracker.server_id_hash = hash_of(header.source_id);
+    }
     if (header.kind == Kind::handshake) {
+      answered |= !header.source_id.empty() && hash_of(header.source_id) == tracker.server_id_hash;
+      if (!answered) return QuicAnswer::nothing;
       tracker.server_took_hello = tracker.hellos > 0 && !tracker.in_hello();
       return QuicAnswer::handshake;
     }
     rest = rest.subspan(header.packet_bytes);
   }
   return QuicAnswer::nothing;
+}
+
+bool is_short_initial(std::span<const uint8_t> datagram) noexcept {
+  constexpr size_t kLeastBytes = 1200;
+  if (datagram.size() >= kLeastBytes) return false;
+  auto rest = datagram;
+  for (size_t packets = 0; packets < kMaxQuicPackets && !rest.empty(); ++packets) {
+    const QuicHeader header = read_quic_header(rest);
+    if (header.kind == Kind::initial) return true;
+    rest = rest.subspan(header.packet_bytes);
+  }
+  return false;
+}
+
+bool says_nothing_of_hello(std::span<const uint8_t> datagram, const QuicTracker& tracker,
+                           QuicScratch& scratch) noexcept {
+  const QuicHeader first = read_quic_header(datagram);
+  auto rest = datagram;
+  for (size_t packets = 0; !rest.empty(); ++packets) {
+    const QuicHeader header = read_quic_header(rest);
+    if (packets > 0 && !header.is_long()) break;
+    const bool same = header.version == tracker.version &&
+                      std::ranges::equal(header.destination_id, first.destination_id);
+    if (!tracker.started() || !same || packets == kMaxQuicPackets) return false;
+    if (header.kind == Kind::initial) {
+      const auto opened = scratch.cipher.open(tracker.keys, rest.first(header.packet_bytes),
+                                              header.packet_number_offset,
+                                              tracker.next_packet_number, scratch.payload);
+      if (!opened.ok) return false;
+      InitialFrames frames(opened.payload);
+      CryptoFrame frame;
+      if (frames.next(frame) || frames.fault() != InspectFault::none) return false;
+    } else if (header.kind != Kind::handshake && header.kind != Kind::zero_rtt) {
+      return false;
+    }
+    rest = rest.subspan(header.packet_bytes);
+  }
+  return true;
 }
 
 }  // namespace sallyport

@@ -19,6 +19,8 @@ namespace sallyport {
 /// two post-quantum shares and a ticket, stay under that.
 inline constexpr size_t kMaxQuicHelloBytes = 8192;
 inline constexpr size_t kMaxQuicPackets = 16;  ///< In one datagram.
+/// Connection attempts of one flow that were given up and are remembered.
+inline constexpr size_t kMaxOldAttempts = 8;
 
 /// One connection attempt of a UDP flow: the client's Initials under one first connection id. Keep
 /// it as long as the flow may send Initials. Trivially copyable; a new one is `QuicTracker{}`.
@@ -30,12 +32,22 @@ struct QuicTracker {
   uint8_t hellos = 0;         ///< Whole hellos of this attempt; stops at 255.
   uint16_t next_message = 0;  ///< Offset of what follows the last of them.
   uint64_t next_packet_number = 0;
+  /// Of the connection id that the server answers this attempt by; 0 before it did. Only it knows
+  /// the first id, and so has the keys of the answer that said so.
+  uint64_t server_id_hash = 0;
+  /// Attempts given up whose hello the server may have in part: it would join to that what came
+  /// under the same id later, while here each attempt is read for itself.
+  std::array<uint64_t, kMaxOldAttempts> old_attempts{};
+  uint8_t old_attempt_count = 0;
   QuicKeys keys{};
   CryptoStream crypto;
 
   bool started() const noexcept { return version != 0; }
   /// A hello has begun and not ended, or none has begun.
   bool in_hello() const noexcept { return hellos == 0 || crypto.end() > next_message; }
+  /// Makes room for another attempt, and remembers this one.
+  /// @return  false, with nothing changed, when there are too many to remember.
+  bool give_up() noexcept;
 };
 static_assert(std::is_trivially_copyable_v<QuicTracker>);
 static_assert(sizeof(QuicTracker) <= 512);
@@ -61,7 +73,8 @@ struct QuicStep {
   Status status = Status::not_quic;
   InspectFault fault = InspectFault::none;  ///< With unreadable and fault.
   /// The datagram starts another connection attempt (Retry, another version, or a client that gave
-  /// up). Datagrams still held for the attempt before must not go out by this one's verdict.
+  /// up). Datagrams still held for the attempt before must not go out by this one's verdict, nor
+  /// ever: of an attempt whose hello never became whole nothing is remembered.
   bool new_attempt = false;
   uint32_t version = 0;  ///< The datagram's, where it has a long header.
   HostName name;         ///< With hello; empty as with parse_client_hello().
@@ -93,7 +106,20 @@ enum class QuicAnswer : uint8_t {
 };
 
 /// Looks at a datagram the server sent. Once it has sent a Handshake packet, hellos that came whole
-/// need not be compared with what comes again: it has them (RFC 9001 section 4.1.4).
-QuicAnswer quic_server_datagram(std::span<const uint8_t> datagram, QuicTracker& tracker) noexcept;
+/// need not be compared with what comes again: it has them (RFC 9001 section 4.1.4). That goes for
+/// the attempt that the Handshake packet answers: it comes with an Initial under that one's keys,
+/// or from the connection id that such an Initial came from.
+QuicAnswer quic_server_datagram(std::span<const uint8_t> datagram, QuicTracker& tracker,
+                                QuicScratch& scratch) noexcept;
+
+/// Whether a server throws the datagram away because it carries an Initial and is too short (RFC
+/// 9000 section 14.1). Read, it could stand for what the server does read.
+bool is_short_initial(std::span<const uint8_t> datagram) noexcept;
+
+/// Whether its Initials belong to the attempt and carry nothing of a hello: some clients send
+/// acknowledgements so, with the end of their handshake, and whether a server takes them makes no
+/// difference to what it reads.
+bool says_nothing_of_hello(std::span<const uint8_t> datagram, const QuicTracker& tracker,
+                           QuicScratch& scratch) noexcept;
 
 }  // namespace sallyport

@@ -62,6 +62,7 @@ InsertResult link_after(SegmentPool& pool, SegmentList& list, uint32_t before,
   pool[index].next = link;
   link = index;
   if (pool[index].next == kNoSegment) list.tail = index;
+  pool.count(segment.frame_bytes);
   list.bytes += segment.bytes;
   ++list.count;
   return InsertResult::inserted;
@@ -104,6 +105,7 @@ Segment remove_after(SegmentPool& pool, SegmentList& list, uint32_t before) noex
   list.bytes -= segment.bytes;
   --list.count;
   pool.release(index);
+  pool.count(-uint64_t{segment.frame_bytes});
   return segment;
 }
 

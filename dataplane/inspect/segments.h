@@ -20,8 +20,10 @@ struct Segment {
   uint32_t sequence = 0;          ///< Of data[0].
   uint32_t bytes = 0;             ///< May be 0: a held FIN.
   uint32_t next = kNoSegment;
-  void* packet = nullptr;  ///< The holder's handle; never looked at here.
-  bool sent = false;       ///< It has left, and is kept to compare what comes again with it.
+  void* packet = nullptr;    ///< The holder's handle; never looked at here.
+  uint64_t since_ns = 0;     ///< When it was held, by the holder's clock.
+  uint32_t frame_bytes = 0;  ///< Of the packet, all told.
+  bool sent = false;         ///< It has left, and is kept to compare what comes again with it.
 };
 
 /// All segments one worker may hold. Allocated once; never grows.
@@ -36,11 +38,22 @@ class SegmentPool {
   Segment& operator[](uint32_t index) noexcept { return segments_[index]; }
   const Segment& operator[](uint32_t index) const noexcept { return segments_[index]; }
   uint32_t in_use() const noexcept { return in_use_; }
+  /// Of the packets in them.
+  uint64_t frame_bytes() const noexcept { return frame_bytes_; }
+  /// Another number whenever any of the above may be another.
+  uint32_t changes() const noexcept { return changes_; }
+  /// insert() and remove_after() tell.
+  void count(uint64_t more_frame_bytes) noexcept {
+    frame_bytes_ += more_frame_bytes;
+    ++changes_;
+  }
 
  private:
   std::vector<Segment> segments_;
   uint32_t free_ = kNoSegment;
   uint32_t in_use_ = 0;
+  uint32_t changes_ = 0;
+  uint64_t frame_bytes_ = 0;
 };
 
 /// The held part of one client stream, ordered by sequence number. Where segments overlap, their

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "dataplane/inspect/http_status.h"
 #include "dataplane/inspect/stream_inspection.h"
 #include "dataplane/inspect/tls_record.h"
 
@@ -44,17 +43,22 @@ bool inspect_tls_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   return false;
 }
 
+// Whose answer is whose is known only while every byte has come in order.
 bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
-  const bool asked = watch.http.awaits_response();
-  const HttpStatus status =
-      asked ? parse_http_status(gather(watch, arrival)) : HttpStatus{HttpStatus::State::not_http};
-  if (status.state == HttpStatus::State::need_more) return false;
-  if (status.state == HttpStatus::State::done) watch.http.on_response(status.code);
-  // The next answer is looked for behind this one, an interim one's successor too.
-  const uint32_t end = arrival.packet.tcp_sequence + arrival.packet.payload_bytes;
-  watch.server_head_bytes = 0;
-  if (sequence_distance(watch.server_first, end) > 0) watch.server_first = end;
-  const bool answered = asked && !watch.http.awaits_response();
+  HttpStream& http = watch.http;
+  if (!http.reads_server()) return false;
+  const auto payload = arrival.payload();
+  const int32_t skip = sequence_distance(arrival.packet.tcp_sequence, watch.server_first);
+  if (skip < 0 || (arrival.packet.tcp_flags & kSyn) != 0) {
+    http.lose_server();
+    return false;
+  }
+  if (static_cast<size_t>(skip) >= payload.size()) return false;
+  const bool asked = http.awaits_response();
+  const auto fresh = payload.subspan(static_cast<size_t>(skip));
+  http.read_server(fresh);
+  watch.server_first += static_cast<uint32_t>(fresh.size());
+  const bool answered = asked && !http.awaits_response();
   // What came meanwhile is held, and was not looked at: nothing more need come for that.
   if (answered) watch.need_bytes = 0;
   return answered;

@@ -24,9 +24,15 @@ struct Window {
   std::span<const uint8_t> bytes;
   bool ended;
 
-  Look deny(FlowReason reason, const AppFacts& facts) const noexcept {
-    deny_flow(flow, reason, facts, context);
-    return Look::denied;
+  Look except(Exception condition, const AppFacts& facts) const noexcept {
+    sallyport::except(flow, condition, facts, context);
+    return unless_denied();
+  }
+  // Behind an exception: what it lets pass is not read.
+  Look unless_denied() const noexcept {
+    if (flow.state == FlowState::denied) return Look::denied;
+    watch.stage = StreamStage::opaque;
+    return Look::again;
   }
   // A stream taken up midway may start anywhere in a record or a body: its next segment is another
   // chance to know what it is.
@@ -46,8 +52,8 @@ struct Window {
     const bool no_hello =
         fault == InspectFault::tls_bad_record || fault == InspectFault::tls_not_client_hello;
     if (no_hello && starts_midway()) return look_again_later();
-    deny_malformed(flow, fault, facts, context);
-    return Look::denied;
+    except_malformed(flow, fault, facts, context);
+    return unless_denied();
   }
   void pass(size_t count) const noexcept {
     watch.window_first += static_cast<uint32_t>(count);
@@ -57,7 +63,7 @@ struct Window {
   Look need(size_t count) const noexcept {
     watch.need_bytes = static_cast<uint32_t>(std::max(count, bytes.size() + 1));
     if (watch.need_bytes <= context.limits.held_bytes_per_flow) return Look::more;
-    return deny(FlowReason::reassembly_limit, kept_facts(flow, context));
+    return except(Exception::reassembly_limit, kept_facts(flow, context));
   }
   // Decides by what was read, and lets `count` bytes pass if that allows them.
   Look decide(const AppFacts& facts, size_t count) const noexcept {
@@ -99,6 +105,23 @@ Look take_tls(const Window& window, const Identified& found) noexcept {
   return take_hello(window, found.hello, found.name, found.hello_end);
 }
 
+Look start_http2(const Window& window) noexcept {
+  FlowContext& context = window.context;
+  window.watch.http2 = context.http2_connections.acquire();
+  if (window.watch.http2 == kNoSlot) {
+    return window.except(Exception::inspection_limit, only_app(AppProtocol::http));
+  }
+  window.watch.stage = StreamStage::http2;
+  window.flow.app_known = Known::present;
+  window.flow.app = AppProtocol::http;
+  window.flow.http2 = true;
+  const AppFacts some_request{.app_known = Known::present, .app = AppProtocol::http};
+  if (context.limits.pass_http2_opening && may_be_allowed(window.flow, some_request, context)) {
+    context.http2_connections[window.watch.http2].connection.let_opening_go();
+  }
+  return Look::again;
+}
+
 // Which of the protocols the first bytes belong to. TLS shows by its record types, which are no
 // length of a query; DNS over TCP by a length under 4 KiB; the others start with letters.
 Look identify_stream(const Window& window) noexcept {
@@ -112,15 +135,7 @@ Look identify_stream(const Window& window) noexcept {
     case Http2Preface::need_more:
       return window.need(window.bytes.size() + 1);
     case Http2Preface::yes:
-      window.watch.http2 = window.context.http2_connections.acquire();
-      if (window.watch.http2 == kNoSlot) {
-        return window.deny(FlowReason::inspection_limit, only_app(AppProtocol::http));
-      }
-      window.watch.stage = StreamStage::http2;
-      window.flow.app_known = Known::present;
-      window.flow.app = AppProtocol::http;
-      window.flow.http2 = true;
-      return Look::again;
+      return start_http2(window);
     case Http2Preface::no:
       break;
   }
@@ -173,6 +188,7 @@ Look take_http(const Window& window, const HttpStep& step, bool http2) noexcept 
       return settle_unknown(window);
     case HttpStep::Status::fault:
       return window.malformed(step.fault, facts_of_request(request, names, http2));
+    case HttpStep::Status::turn:  // look_for_http2_request()
     case HttpStep::Status::request:
       break;
   }
@@ -193,11 +209,41 @@ Look look_for_request(const Window& window) noexcept {
   return look;
 }
 
-Look look_for_http2_request(const Window& window) noexcept {
+// Behind the window's start the client goes on with another request: who pays is another from here.
+// @return false when nobody can say who.
+bool turn_to_request(const Window& window, Http2Watch& http2) noexcept {
+  Flow& flow = window.flow;
+  Http2Streams& streams = http2.connection.streams();
+  const BudgetHandle before = flow.budget;
+  const uint8_t request = http2.connection.turns_to();
+  if (request == Http2Streams::kLost) {
+    if (!http2.decisions.turn_to_lost(flow, streams)) return false;
+  } else {
+    http2.decisions.turn_to(flow, streams, request);
+  }
+  if (flow.budget != before) {
+    window.watch.replaced_budgets.replace(before, window.watch.window_first);
+  }
+  http2.connection.turn();
+  return true;
+}
+
+Look look_for_http2_request(Window window) noexcept {
   FlowContext& context = window.context;
-  Http2Connection& connection = context.http2_connections[window.watch.http2];
-  const HttpStep step = connection.next(window.bytes, header_names(context), context.http_scratch,
-                                        context.http_request);
+  Http2Watch& http2 = context.http2_connections[window.watch.http2];
+  Http2Connection& connection = http2.connection;
+  const auto next = [&] {
+    return connection.next(window.bytes, header_names(context), context.http_scratch,
+                           context.http_request);
+  };
+  HttpStep step = next();
+  for (; step.status == HttpStep::Status::turn; step = next()) {
+    window.pass(step.forward_bytes);
+    window.bytes = window.bytes.subspan(step.forward_bytes);
+    if (!turn_to_request(window, http2)) {
+      return window.except(Exception::inspection_limit, kept_facts(window.flow, context));
+    }
+  }
   const Look look = take_http(window, step, true);
   if (step.status == HttpStep::Status::request && look == Look::again) connection.allow();
   return look;
@@ -255,7 +301,7 @@ uint64_t plain_bytes_left(const StreamWatch& watch, FlowContext& context) noexce
     case StreamStage::http:
       return watch.http.body_bytes_left();
     case StreamStage::http2:
-      return context.http2_connections[watch.http2].body_bytes_left();
+      return context.http2_connections[watch.http2].connection.body_bytes_left();
     default:
       return 0;
   }
@@ -270,7 +316,7 @@ void pass_plain(StreamWatch& watch, uint32_t bytes, FlowContext& context) noexce
       watch.http.pass_body(bytes);
       break;
     case StreamStage::http2:
-      context.http2_connections[watch.http2].pass_body(bytes);
+      context.http2_connections[watch.http2].connection.pass_body(bytes);
       break;
     default:
       return;
@@ -279,6 +325,9 @@ void pass_plain(StreamWatch& watch, uint32_t bytes, FlowContext& context) noexce
   watch.plain = true;
   watch.window_first += bytes;
   watch.need_bytes = 0;
+  // Sequence numbers come round: so far behind, the true place would soon seem to lie ahead.
+  constexpr uint32_t kFar = 1U << 30;
+  if (watch.window_first - watch.plain_from > kFar) watch.plain_from = watch.window_first - kFar;
 }
 
 bool inspect_window(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {

@@ -27,6 +27,23 @@ Outcome decide_anew(Flow& flow, Inspection* inspection, FlowContext& context) no
   return {.release = true};
 }
 
+// Whether the packet goes on with the next HTTP request of a connection of which nothing else is
+// under way, neither in a held packet nor as an answer. A new policy need not allow the last
+// request for that: the next one is decided by itself, and answered if it is denied.
+bool asks_next(const Flow& flow, const Inspection* inspection, const Packet& packet,
+               const FlowContext& context) noexcept {
+  if (inspection == nullptr || flow.state != FlowState::allowed || packet.payload_bytes == 0) {
+    return false;
+  }
+  const StreamWatch& watch = inspection->stream();
+  if (watch.stage != StreamStage::http || !watch.http.at_head() || !watch.http.all_answered()) {
+    return false;
+  }
+  const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
+  return sequence_distance(watch.window_first, end) > 0 &&
+         !is_held_before(context.segments, inspection->held, watch.window_first);
+}
+
 // Nothing is inspected, nothing is guarded.
 Outcome unwatched_outbound(Flow& flow, const Arrival& arrival) noexcept {
   const Packet& packet = arrival.packet;
@@ -68,7 +85,7 @@ void begin(Flow& flow, uint32_t client_first, FlowContext& context) noexcept {
   decide_start(flow, context);
   if (flow.state != FlowState::pending) return;
   if (watch_stream(flow, StreamStage::identify, context) == nullptr) {
-    deny_flow(flow, FlowReason::inspection_limit, AppFacts{}, context);
+    except(flow, Exception::inspection_limit, AppFacts{}, context);
   }
 }
 
@@ -80,24 +97,29 @@ bool acknowledge(const Flow& flow, Inspection& inspection, const Packet& packet)
       sequence_distance(packet.tcp_acknowledgement, flow.client_next) < 0) {
     return false;
   }
+  advance(watch.acknowledged, packet.tcp_acknowledgement);
   if (watch.guarded && is_read_acknowledged(watch, packet.tcp_acknowledgement)) {
     watch.guarded = watch.unguarded = false;
   }
-  return true;
+  return !inspection.held.empty();
 }
 
-Outcome syn_ack(Flow& flow, Inspection* inspection, const Packet& packet) noexcept {
+Outcome syn_ack(Flow& flow, Inspection* inspection, const Packet& packet,
+                bool incomplete) noexcept {
   const bool answers = (packet.tcp_flags & kAck) != 0;
   if (answers && inspection != nullptr && inspection->stream().reopening &&
       packet.tcp_acknowledgement == inspection->stream().reopen_first) {
     return {.fate = Fate::drop, .restart = true};
   }
   // A SYN without ACK would turn the roles round (split handshake): who is the client is settled.
-  if (!answers || packet.tcp_acknowledgement != flow.client_first) {
+  // TCP Fast Open acknowledges what came in the SYN, too: replay alone has read that.
+  const bool fast_open = incomplete && (flow.progress & kServerAnswered) == 0 &&
+                         packet.tcp_acknowledgement == flow.client_next;
+  if (!answers || (packet.tcp_acknowledgement != flow.client_first && !fast_open)) {
     return Outcome::drop(DropReason::before_handshake);
   }
   // Until the client speaks, the last answer is the one it will acknowledge.
-  if ((flow.progress & kClientSpoke) == 0) {
+  if ((flow.progress & kClientSpoke) == 0 || fast_open) {
     flow.server_next = packet.tcp_sequence + 1;
     if (inspection != nullptr) inspection->stream().server_first = flow.server_next;
   }
@@ -109,7 +131,15 @@ Outcome syn_ack(Flow& flow, Inspection* inspection, const Packet& packet) noexce
 
 Outcome tcp_open(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   begin(flow, arrival.packet.tcp_sequence + 1, context);
-  return flow.state == FlowState::denied ? kDenied : Outcome{};
+  if (flow.state == FlowState::denied) return kDenied;
+  Inspection* inspection = inspection_of(flow, context);
+  if (arrival.packet.payload_bytes == 0 || inspection == nullptr) return {};
+  // TCP Fast Open, in replay: read as the segment in which the client sends it again when it is
+  // refused.
+  Packet data = arrival.packet;
+  data.tcp_sequence = flow.client_first;
+  data.tcp_flags = kAck;
+  return watched_outbound(flow, *inspection, {data, arrival.frame, arrival.handle}, context);
 }
 
 Outcome tcp_take_up(Flow& flow, const Arrival& arrival, bool outbound,
@@ -123,6 +153,19 @@ Outcome tcp_take_up(Flow& flow, const Arrival& arrival, bool outbound,
     inspection->stream().server_first = flow.server_next;
   }
   return outbound ? tcp_outbound(flow, arrival, context) : tcp_inbound(flow, arrival, context);
+}
+
+Outcome tcp_pass_midstream(Flow& flow, const Arrival& arrival, bool outbound,
+                           FlowContext& context) noexcept {
+  const Packet& packet = arrival.packet;
+  flow.client_first = outbound ? packet.tcp_sequence : packet.tcp_acknowledgement;
+  flow.client_next = flow.client_first;
+  flow.server_next = outbound ? packet.tcp_acknowledgement : packet.tcp_sequence;
+  flow.progress |= kMidstream | kClientSpoke;
+  except(flow, Exception::midstream, AppFacts{}, context);
+  if (flow.state == FlowState::denied) return kDenied;
+  flow.progress |= kServerAnswered;
+  return outbound ? unwatched_outbound(flow, arrival) : tcp_inbound(flow, arrival, context);
 }
 
 Outcome tcp_reopen(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
@@ -143,16 +186,20 @@ Outcome tcp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) n
     if (outcome.fate == Fate::drop) return outcome;
   }
   if (flow.state == FlowState::denied) {
-    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};
+    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .tell = true};
   }
 
   Inspection* inspection = inspection_of(flow, context);
-  Outcome decided;
-  if (flow.generation != context.generation) {
-    decided = decide_anew(flow, inspection, context);
-    if (flow.state == FlowState::denied) return decided;
+  if (flow.generation == context.generation) [[likely]] {
+    if (is_syn) return {};
+    return inspection == nullptr ? unwatched_outbound(flow, arrival)
+                                 : watched_outbound(flow, *inspection, arrival, context);
   }
-  if (is_syn) return decided;
+  if (!is_syn && asks_next(flow, inspection, packet, context)) {
+    return watched_outbound(flow, *inspection, arrival, context);
+  }
+  Outcome decided = decide_anew(flow, inspection, context);
+  if (flow.state == FlowState::denied || is_syn) return decided;
   const Outcome outcome = inspection == nullptr
                               ? unwatched_outbound(flow, arrival)
                               : watched_outbound(flow, *inspection, arrival, context);
@@ -166,16 +213,16 @@ Outcome tcp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) n
 Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
   if (flow.state == FlowState::denied) {
-    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .reset = true};
+    return {.fate = Fate::drop, .drop_reason = DropReason::denied, .tell = true};
   }
   Inspection* inspection = inspection_of(flow, context);
   Outcome decided;
-  if (flow.generation != context.generation) {
+  if (flow.generation != context.generation) [[unlikely]] {
     decided = decide_anew(flow, inspection, context);
     if (flow.state == FlowState::denied) return decided;
   }
   if ((packet.tcp_flags & kSyn) != 0) {
-    const Outcome outcome = syn_ack(flow, inspection, packet);
+    const Outcome outcome = syn_ack(flow, inspection, packet, context.limits.incomplete);
     if (outcome.restart) return outcome;
     if (outcome.fate == Fate::drop) {
       decided.fate = Fate::drop;
@@ -187,12 +234,18 @@ Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) no
   if ((packet.tcp_flags & kRst) != 0 && is_plausible_reset(flow.server_next, packet.tcp_sequence)) {
     flow.progress |= kResetSeen;
   }
+  const uint32_t server_next = flow.server_next;
   advance(flow.server_next, packet.tcp_sequence + arrival.tcp_length());
   if (inspection == nullptr) return decided;
 
-  decided.acknowledged = acknowledge(flow, *inspection, packet);
+  const bool acknowledged = acknowledge(flow, *inspection, packet);
+  decided.acknowledged = acknowledged && !inspection->held.empty();
+  if (inspection->stream().stage == StreamStage::dns) {
+    learn_from_segment(flow, inspection->stream(), arrival, context);
+  }
   if (inspect_server(inspection->stream(), arrival)) {
-    if (!inspect_window(flow, *inspection, context)) {
+    if (!read_window(flow, *inspection, context)) {
+      flow.server_next = server_next;  // the packet goes nowhere, and a RST must fit what did
       return kDenied;
     }
     decided.release = true;

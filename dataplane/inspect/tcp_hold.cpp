@@ -1,5 +1,6 @@
 #include "dataplane/inspect/tcp_hold.h"
 
+#include "dataplane/inspect/farewell.h"
 #include "dataplane/inspect/flow_decision.h"
 #include "dataplane/inspect/flow_watch.h"
 #include "dataplane/inspect/stream_inspection.h"
@@ -18,6 +19,19 @@ uint32_t read_end(const StreamWatch& watch) noexcept {
   return watch.plain ? watch.plain_from : watch.window_first;
 }
 
+// No window is larger (RFC 7323 section 2.3).
+constexpr uint32_t kMaxTcpWindow = 1U << 30;
+
+// Sequence numbers come round after 4 GiB: then those from before the stream's start mean others.
+void note_distance(const Flow& flow, StreamWatch& watch) noexcept {
+  if (watch.window_first - flow.client_first > kMaxTcpWindow / 2) watch.far = true;
+}
+
+bool starts_before_stream(const Flow& flow, const StreamWatch& watch,
+                          const Packet& packet) noexcept {
+  return !watch.far && sequence_distance(flow.client_first, packet.tcp_sequence) < 0;
+}
+
 // Segments that a server stack would ignore must not be read as if they counted: what they carry
 // could hide what the server does read.
 bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context,
@@ -30,8 +44,6 @@ bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context
     why = DropReason::before_handshake;
   } else if (!incomplete && sequence_distance(flow.server_next, packet.tcp_acknowledgement) > 0) {
     why = DropReason::unsent_ack;
-  } else if ((packet.tcp_flags & kUrg) != 0) {
-    why = DropReason::urgent_data;  // where the urgent byte goes depends on the server's sockets
   } else if (context.limits.verify_checksums && !l4_checksum_ok(arrival.frame, packet)) {
     why = DropReason::bad_l4_checksum;
   } else {
@@ -41,15 +53,14 @@ bool counts(const Flow& flow, const Arrival& arrival, const FlowContext& context
 }
 
 // Bytes that were read may only be sent again as they were, until the server has them: it takes the
-// first copy that reaches it, and that may be this one. When the copies to compare with are gone
+// first copy that reaches it, and that may be this one. When the copies to compare with had to go
 // (guard_timeout_ms), they may not be sent again at all.
 bool may_come_again(const Flow& flow, const StreamWatch& watch, const Inspection& inspection,
                     const Arrival& arrival, const FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
   if (!watch.guarded || sequence_distance(packet.tcp_sequence, read_end(watch)) <= 0) return true;
-  // An urgent pointer would take a byte out of what the server reads.
-  if ((packet.tcp_flags & kUrg) != 0 || watch.unguarded) return false;
-  if (sequence_distance(flow.client_first, packet.tcp_sequence) < 0) return false;
+  if (watch.unguarded) return false;
+  if (starts_before_stream(flow, watch, packet)) return false;
   return !conflicts(context.segments, inspection.held,
                     {.data = arrival.payload().data(),
                      .sequence = packet.tcp_sequence,
@@ -71,9 +82,9 @@ Place place_of(const Flow& flow, const Inspection& inspection, const Packet& pac
   const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
   const int32_t reach = sequence_distance(watch.window_first, end);
   const int32_t offset = sequence_distance(watch.window_first, packet.tcp_sequence);
-  if (sequence_distance(flow.client_first, packet.tcp_sequence) < 0 || reach < 0 ||
-      offset > static_cast<int32_t>(limits.held_bytes_per_flow)) {
-    return Place::outside;
+  if (starts_before_stream(flow, watch, packet) || reach < 0) return Place::outside;
+  if (offset > static_cast<int32_t>(limits.held_bytes_per_flow)) {
+    return flow.state == FlowState::allowed ? Place::too_much : Place::outside;
   }
   if ((flow.progress & kClientFin) != 0) {
     // Nothing comes behind a FIN, and a FIN stays where it was.
@@ -97,6 +108,38 @@ void note_fin(Flow& flow, StreamWatch& watch, const Packet& packet) noexcept {
   flow.progress |= kClientFin | kClientSpoke;
 }
 
+// Bytes of a body come when the flow's count is another's.
+bool is_late(const Flow& flow, StreamWatch& watch, const Packet& packet) noexcept {
+  if (watch.passed_over.budget == kNoBudget) [[likely]]
+    return false;
+  watch.passed_over.forget_before(watch.acknowledged);
+  return watch.passed_over.budget != flow.budget && watch.passed_over.may_hold(packet.tcp_sequence);
+}
+
+Outcome forwarded(Flow& flow, StreamWatch& watch, const Arrival& arrival) noexcept {
+  Outcome outcome;
+  if (arrival.packet.payload_bytes > 0) {
+    flow.progress |= kClientSpoke;
+    outcome.late = is_late(flow, watch, arrival.packet);
+  }
+  note_fin(flow, watch, arrival.packet);
+  advance(flow.client_next, arrival.packet.tcp_sequence + arrival.tcp_length());
+  return outcome;
+}
+
+// The segment cannot be held, nor read with what is.
+[[gnu::cold, gnu::noinline]] Outcome not_held(Flow& flow, Inspection& inspection,
+                                              Exception condition, const Arrival& arrival,
+                                              FlowContext& context) noexcept {
+  const ExceptionAction action = except(flow, condition, kept_facts(flow, context), context);
+  if (action == ExceptionAction::drop_packet) return Outcome::drop(DropReason::exception);
+  if (flow.state == FlowState::denied) return kDenied;
+  inspection.stream().stage = StreamStage::opaque;
+  Outcome passed = forwarded(flow, inspection.stream(), arrival);
+  passed.release = true;
+  return passed;
+}
+
 Outcome put(Flow& flow, Inspection& inspection, const Arrival& arrival,
             FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
@@ -104,7 +147,9 @@ Outcome put(Flow& flow, Inspection& inspection, const Arrival& arrival,
                  {.data = arrival.payload().data(),
                   .sequence = packet.tcp_sequence,
                   .bytes = packet.payload_bytes,
-                  .packet = arrival.handle})) {
+                  .packet = arrival.handle,
+                  .since_ns = context.now_ns,
+                  .frame_bytes = static_cast<uint32_t>(arrival.frame.size())})) {
     case InsertResult::inserted:
       break;
     case InsertResult::duplicate:
@@ -114,33 +159,29 @@ Outcome put(Flow& flow, Inspection& inspection, const Arrival& arrival,
       if (flow.state == FlowState::allowed && inspection.waiting_packets == 0) {
         return Outcome::drop(DropReason::retransmission_differs);
       }
-      deny_flow(flow, FlowReason::overlap_conflict, kept_facts(flow, context), context);
-      return kDenied;
+      return not_held(flow, inspection, Exception::overlap_conflict, arrival, context);
     case InsertResult::pool_full:
-      deny_flow(flow, FlowReason::held_memory_full, kept_facts(flow, context), context);
-      return kDenied;
+      return not_held(flow, inspection, Exception::held_memory_full, arrival, context);
   }
-  if (inspection.waiting_packets == 0) inspection.waiting_since_ms = context.now_ms;
+  if (inspection.waiting_packets == 0) inspection.waiting_since_ns = context.now_ns;
   inspection.waiting_bytes += packet.payload_bytes;
   ++inspection.waiting_packets;
   return {.fate = Fate::hold};
 }
 
 // Reads on, now that more is held, and says what became of it.
-Outcome read_on(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {
-  StreamWatch& watch = inspection.stream();
+Outcome read_on(Flow& flow, Inspection& inspection, const Packet& packet,
+                FlowContext& context) noexcept {
+  const StreamWatch& watch = inspection.stream();
   const uint32_t window_before = watch.window_first;
-  const uint32_t read_before = read_end(watch);
-  if (!inspect_window(flow, inspection, context)) {
-    return kDeniedHeld;
+  if (!read_window(flow, inspection, context)) {
+    Outcome denied = kDeniedHeld;
+    denied.farewell = farewell_of(flow, watch, packet);
+    return denied;
   }
-  if (flow.state != FlowState::allowed) return {.fate = Fate::hold};
-  if (read_end(watch) != read_before) {
-    watch.guarded = true;
-    watch.guard_since_ms = context.now_ms;
-  }
-  if ((flow.progress & kClientFin) != 0 && watch.window_first == watch.fin_sequence) {
-    flow.progress |= kEndedByFin;
+  // Pending still, but for the opening of HTTP/2 nothing has moved.
+  if (flow.state != FlowState::allowed && watch.window_first == window_before) {
+    return {.fate = Fate::hold};
   }
   const bool release = watch.window_first != window_before || watch.stage == StreamStage::opaque;
   return {.fate = Fate::hold, .release = release};
@@ -158,8 +199,9 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
     case Place::outside:
       return Outcome::drop(DropReason::out_of_window);
     case Place::too_much:
-      deny_flow(flow, FlowReason::reassembly_limit, kept_facts(flow, context), context);
-      return kDenied;
+      // What waits behind a gap in an allowed upload is no reason to end it: it is sent again.
+      if (flow.state == FlowState::allowed) return Outcome::drop(DropReason::hold_full);
+      return not_held(flow, inspection, Exception::reassembly_limit, arrival, context);
   }
   if (packet.payload_bytes == 0 && (flow.progress & kClientFin) != 0) {
     return Outcome::drop(DropReason::duplicate_of_held);
@@ -172,28 +214,36 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
   if (outcome.fate != Fate::hold) return outcome;
   flow.progress |= kClientSpoke;
   note_fin(flow, inspection.stream(), packet);
-  return read_on(flow, inspection, context);
+  return read_on(flow, inspection, packet, context);
 }
 
-// A segment in order that lies all within a body, while nothing waits: it need not be held to pass.
-bool passes_as_plain(Flow& flow, Inspection& inspection, const Packet& packet,
-                     FlowContext& context) noexcept {
-  StreamWatch& watch = inspection.stream();
-  constexpr uint8_t kOdd = kUrg | kFin;
-  if (flow.state != FlowState::allowed || inspection.waiting_packets != 0 ||
-      packet.tcp_sequence != watch.window_first || (packet.tcp_flags & kOdd) != 0 ||
-      plain_bytes_left(watch, context) < packet.payload_bytes) {
-    return false;
-  }
-  pass_plain(watch, packet.payload_bytes, context);
+// Who pays for the bytes up to `end` that were passed over, when they come.
+// @return false when that cannot be said: other such bytes have another count, and may still come.
+bool pass_over(const Flow& flow, StreamWatch& watch, uint32_t end) noexcept {
+  if (flow.budget == kNoBudget) return true;
+  watch.passed_over.forget_before(watch.acknowledged);
+  const BudgetHandle others = watch.passed_over.budget;
+  if (others != kNoBudget && others != flow.budget) return false;
+  watch.passed_over = {.budget = flow.budget, .end = end};
   return true;
 }
 
-Outcome forwarded(Flow& flow, StreamWatch& watch, const Arrival& arrival) noexcept {
-  if (arrival.packet.payload_bytes > 0) flow.progress |= kClientSpoke;
-  note_fin(flow, watch, arrival.packet);
-  advance(flow.client_next, arrival.packet.tcp_sequence + arrival.tcp_length());
-  return {};
+// A segment that lies all within a body, while nothing waits: it need not be held to pass. So it is
+// for what stands before it in the body, too, if that was lost on its way: whatever it says when it
+// comes, it is body. The window starts behind both.
+bool passes_as_plain(Flow& flow, Inspection& inspection, const Packet& packet,
+                     FlowContext& context) noexcept {
+  StreamWatch& watch = inspection.stream();
+  const int32_t offset = sequence_distance(watch.window_first, packet.tcp_sequence);
+  if (flow.state != FlowState::allowed || inspection.waiting_packets != 0 || offset < 0 ||
+      static_cast<uint32_t>(offset) > kMaxTcpWindow || (packet.tcp_flags & kFin) != 0) {
+    return false;
+  }
+  const uint32_t reach = static_cast<uint32_t>(offset) + packet.payload_bytes;
+  if (plain_bytes_left(watch, context) < reach) return false;
+  if (offset > 0 && !pass_over(flow, watch, packet.tcp_sequence)) return false;
+  pass_plain(watch, reach, context);
+  return true;
 }
 
 // Payload on a stream of which nothing more is read.
@@ -212,7 +262,9 @@ Outcome read_payload(Flow& flow, Inspection& inspection, const Arrival& arrival,
   StreamWatch& watch = inspection.stream();
   const Packet& packet = arrival.packet;
   const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
-  if (sequence_distance(watch.window_first, end) <= 0 && watch.window_first != flow.client_first) {
+  note_distance(flow, watch);
+  const bool has_moved = watch.far || watch.window_first != flow.client_first;
+  if (has_moved && sequence_distance(watch.window_first, end) <= 0) {
     if (!may_come_again(flow, watch, inspection, arrival, context)) {
       return Outcome::drop(DropReason::retransmission_differs);
     }
@@ -227,7 +279,41 @@ Outcome read_payload(Flow& flow, Inspection& inspection, const Arrival& arrival,
   return hold(flow, inspection, arrival, context);
 }
 
+// An urgent pointer takes a byte out of what the server reads, wherever it points and on whatever
+// segment it comes: one without payload, or one that says again what the server has.
+bool is_urgent(const StreamWatch& watch, const Packet& packet) noexcept {
+  return (packet.tcp_flags & kUrg) != 0 && (watch.stage != StreamStage::opaque || watch.guarded);
+}
+
+// No server has a window of over a GiB (RFC 7323 section 2.3), so nobody has more under way. What
+// is further off is no part of the stream, but would carry the window with it, until numbers wrap
+// and bytes that were read could come again as others.
+bool is_far_off(const StreamWatch& watch, const Packet& packet,
+                const FlowContext& context) noexcept {
+  constexpr uint32_t kMostAhead = 1u << 30;
+  constexpr uint32_t kMostBehind = 1u << 29;
+  if (context.limits.incomplete) return false;  // the server may not be seen
+  const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
+  return end - (watch.acknowledged - kMostBehind) > kMostBehind + kMostAhead;
+}
+
 }  // namespace
+
+bool read_window(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {
+  StreamWatch& watch = inspection.stream();
+  const uint32_t read_before = read_end(watch);
+  if (!inspect_window(flow, inspection, context)) return false;
+  // In a flow that is pending still, the opening of HTTP/2 may have been read.
+  if (read_end(watch) != read_before) {
+    watch.guarded = true;
+    watch.guard_since_ms = context.now_ms;
+  }
+  if (flow.state == FlowState::allowed && (flow.progress & kClientFin) != 0 &&
+      watch.window_first == watch.fin_sequence) {
+    flow.progress |= kEndedByFin;
+  }
+  return true;
+}
 
 void advance_past(Flow& flow, const StreamWatch& watch, const Segment& segment) noexcept {
   const uint32_t end = end_of(segment);
@@ -242,6 +328,15 @@ bool may_leave(const StreamWatch& watch, const Segment& segment) noexcept {
 
 bool must_be_guarded(const StreamWatch& watch, const Segment& segment) noexcept {
   return sequence_distance(segment.sequence, read_end(watch)) > 0;
+}
+
+bool is_held_before(const SegmentPool& segments, const SegmentList& held,
+                    uint32_t sequence) noexcept {
+  for (uint32_t i = held.head; i != kNoSegment; i = segments[i].next) {
+    const Segment& segment = segments[i];
+    if (!segment.sent && sequence_distance(segment.sequence, sequence) > 0) return true;
+  }
+  return false;
 }
 
 bool is_read_acknowledged(const StreamWatch& watch, uint32_t acknowledged) noexcept {
@@ -260,12 +355,17 @@ Outcome watched_outbound(Flow& flow, Inspection& inspection, const Arrival& arri
   StreamWatch& watch = inspection.stream();
   const Packet& packet = arrival.packet;
   const bool opaque = watch.stage == StreamStage::opaque;
+  if (is_urgent(watch, packet)) return Outcome::drop(DropReason::urgent_data);
   if ((packet.tcp_flags & kRst) != 0) {
     // Whether the server believes this RST is the server's to say: inspection goes on as if it
     // had not, so a forged one gains nothing. A payload in it is never forwarded unseen.
     if (packet.payload_bytes > 0) return Outcome::drop(DropReason::out_of_window);
     if (is_plausible_reset(flow.client_next, packet.tcp_sequence)) flow.progress |= kResetSeen;
     return {};
+  }
+  const bool counts_up = packet.payload_bytes > 0 || (packet.tcp_flags & kFin) != 0;
+  if (counts_up && is_far_off(watch, packet, context)) {
+    return Outcome::drop(DropReason::out_of_window);
   }
   if (packet.payload_bytes > 0) {
     return opaque ? opaque_payload(flow, inspection, arrival, context)

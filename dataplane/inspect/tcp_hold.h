@@ -23,6 +23,11 @@ constexpr bool is_plausible_reset(uint32_t expected, uint32_t sequence) noexcept
 Outcome watched_outbound(Flow& flow, Inspection& inspection, const Arrival& arrival,
                          FlowContext& context) noexcept;
 
+/// Reads what is held as far as it goes, whoever's packet made it worth a look, and notes what may
+/// only come again as it was.
+/// @return  false when the flow was denied.
+bool read_window(Flow& flow, Inspection& inspection, FlowContext& context) noexcept;
+
 /// A held segment leaves: the server counts as having seen it from here on.
 void advance_past(Flow& flow, const StreamWatch& watch, const Segment& segment) noexcept;
 
@@ -33,6 +38,10 @@ bool may_leave(const StreamWatch& watch, const Segment& segment) noexcept;
 /// Whether a copy of a sent segment must be kept until the server has it: it carries bytes that
 /// were read, and must not come again as others.
 bool must_be_guarded(const StreamWatch& watch, const Segment& segment) noexcept;
+
+/// Whether a packet with bytes from before `sequence` is held and has not left.
+bool is_held_before(const SegmentPool& segments, const SegmentList& held,
+                    uint32_t sequence) noexcept;
 
 /// Whether the server has every byte that was read.
 bool is_read_acknowledged(const StreamWatch& watch, uint32_t acknowledged) noexcept;

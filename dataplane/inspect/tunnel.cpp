@@ -1,5 +1,6 @@
 #include "dataplane/inspect/tunnel.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 
@@ -36,18 +37,30 @@ TunnelKind by_ip_protocol(uint8_t protocol) noexcept {
 
 constexpr size_t kEthernetBytes = 14;
 
-// RFC 7348 section 5: 8 bytes, the I flag, and a frame. Group policy and GPE set other flags too,
-// so those do not count against it.
-bool is_vxlan(Bytes in) noexcept {
-  constexpr uint8_t kHasNetworkId = 0x08;
-  return in.size() >= 8 + kEthernetBytes && (in[0] & kHasNetworkId) != 0 && in[7] == 0;
+// What Ethernet frames in tunnels carry; a query to the same port would have letters there.
+bool is_common_ethertype(uint16_t type) noexcept {
+  constexpr uint16_t kTypes[] = {0x0800, 0x0806, 0x86dd, 0x8100, 0x8847,
+                                 0x8863, 0x8864, 0x88a8, 0x88cc, 0x8902};
+  return std::ranges::find(kTypes, type) != std::end(kTypes);
 }
 
-// RFC 8926 section 3.4: version 0, and options that end inside the packet.
+// RFC 7348 section 5: 8 bytes, the I flag, and a frame. Only group policy (the G flag) puts
+// anything into the reserved bytes in front.
+bool is_vxlan(Bytes in) noexcept {
+  constexpr uint8_t kHasNetworkId = 0x08;
+  constexpr uint8_t kHasGroup = 0x80;
+  if (in.size() < 8 + kEthernetBytes || (in[0] & kHasNetworkId) == 0 || in[7] != 0) return false;
+  const bool plain = in[1] == 0 && in[2] == 0 && in[3] == 0;
+  return (plain || (in[0] & kHasGroup) != 0) && is_common_ethertype(load_be16(&in[8 + 12]));
+}
+
+// RFC 8926 section 3.4: version 0, reserved bits of zero, an ethertype, and options that end inside
+// the packet.
 bool is_geneve(Bytes in) noexcept {
-  if (in.size() < 8 || in[0] >> 6 != 0) return false;
+  constexpr uint16_t kLeastEthertype = 0x0600;
+  if (in.size() < 8 || in[0] >> 6 != 0 || (in[1] & 0x3fU) != 0) return false;
   const size_t options_bytes = (in[0] & 0x3fU) * size_t{4};
-  return options_bytes <= in.size() - 8 && in[7] == 0;
+  return load_be16(&in[2]) >= kLeastEthertype && options_bytes <= in.size() - 8 && in[7] == 0;
 }
 
 // 3GPP TS 29.281 section 5.1: version 1, protocol type GTP, and a length that is the packet's.
@@ -83,13 +96,19 @@ bool is_l2tp(Bytes in) noexcept {
   return (flags & kControl) == 0 || (flags & kLengthAndSequence) == kLengthAndSequence;
 }
 
-// RFC 3948 section 2: an SPI that is not zero, or the zero in front of IKE, or a keepalive of 0xff.
+// RFC 3948 section 2: a keepalive of 0xff; a zero and IKE (RFC 7296 section 3.1: version 1 or 2,
+// and a length that is the packet's); or ESP (RFC 4303 section 2: no reserved SPI, whole words).
 bool is_esp_in_udp(Bytes in) noexcept {
-  constexpr size_t kEspBytes = 8;
+  constexpr size_t kEspBytes = 8 + 4 + 8;  // SPI and number, the smallest content, and its check
   constexpr size_t kIkeBytes = 4 + 28;
+  constexpr uint32_t kFirstSpi = 256;
   if (in.size() == 1) return in[0] == 0xff;
   if (in.size() < kEspBytes) return false;
-  return load_be32(in.data()) != 0 || in.size() >= kIkeBytes;
+  const uint32_t spi = load_be32(in.data());
+  if (spi != 0) return spi >= kFirstSpi && in.size() % 4 == 0;
+  if (in.size() < kIkeBytes) return false;
+  const unsigned version = in[4 + 17] >> 4;
+  return (version == 1 || version == 2) && load_be32(&in[4 + 24]) == in.size() - 4;
 }
 
 // Handshake initiation and response: a type, three zeros, and a length that is always the same.
@@ -127,9 +146,9 @@ TunnelKind identify_tunnel(const Packet& packet, std::span<const uint8_t> payloa
   if (packet.kind == PacketKind::other_ip) return by_ip_protocol(packet.flow.ip_protocol);
   if (packet.kind != PacketKind::udp) return TunnelKind::none;
   for (const UdpTunnel& tunnel : kUdpTunnels) {
-    const bool port =
-        packet.flow.destination_port == tunnel.port || packet.flow.source_port == tunnel.port;
-    if (port && tunnel.has_shape(payload)) return tunnel.kind;
+    if (packet.flow.destination_port == tunnel.port && tunnel.has_shape(payload)) {
+      return tunnel.kind;
+    }
   }
   return is_wireguard(payload) ? TunnelKind::wireguard : TunnelKind::none;
 }

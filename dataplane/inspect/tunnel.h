@@ -29,10 +29,10 @@ enum class TunnelKind : uint8_t {
   count_
 };
 
-/// Names the tunnel that a packet belongs to, by its IP protocol or, for UDP, by either port and
-/// the shape of what it carries.
+/// Names the tunnel that a flow is, by its IP protocol or, for UDP, by the port it goes to and the
+/// shape of what it carries.
 ///
-/// @param packet   What decode() found.
+/// @param packet   What decode() found: the flow's first.
 /// @param payload  Behind the L4 header: packet.payload_bytes from packet.payload_offset on.
 /// @return         `none` for everything else. Allocates nothing, reads no flow.
 ///

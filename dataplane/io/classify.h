@@ -20,6 +20,14 @@ enum class Orientation : uint8_t {
   by_initiator,  ///< From who opened the flow: replay of one capture.
 };
 
+/// What orient() needs of its worker.
+struct OrientContext {
+  const FlowHash& hash;
+  const FlowTable& table;
+  bool guess;  ///< What no SYN tells is told by the ports: who has a well-known one is the server.
+  CoreCounters counters;
+};
+
 /// What classify() needs of its worker.
 struct ClassifyContext {
   const PortPair& ports;
@@ -32,15 +40,16 @@ struct ClassifyContext {
 /// Stage 2: decodes received packets and fills `burst` with those that name a flow. Packets that do
 /// not decode are freed and counted; ARP and neighbour discovery are queued to the other side.
 /// Fragments go through the FragmentStage: a row is always a whole packet.
-void classify(std::span<rte_mbuf* const> received, const ClassifyContext& context,
-              Burst& burst) noexcept;
+/// @return  The bytes of all that were received.
+uint64_t classify(std::span<rte_mbuf* const> received, const ClassifyContext& context,
+                  Burst& burst) noexcept;
 
 /// Stage 4: finds each packet's flow, all at once.
 void find_flows(Burst& burst, const FlowTable& table) noexcept;
 
 /// With Orientation::by_initiator, right before packet `i` is handled: turns it round when it goes
 /// against the flow it belongs to, which a packet before it in the burst may have opened.
-/// @param guess  What no SYN tells is told by the ports: who has a well-known one is the server.
-void orient(Burst& burst, uint16_t i, FlowHash hash, const FlowTable& table, bool guess) noexcept;
+[[gnu::noinline]]  // bench/callgrind.sh counts it apart
+void orient(Burst& burst, uint16_t i, const OrientContext& context) noexcept;
 
 }  // namespace sallyport

@@ -7,6 +7,9 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
+
+#include "dataplane/inspect/budget_ledger.h"
 
 namespace sallyport {
 namespace {
@@ -136,6 +139,8 @@ void read_inspection(Section section, GatewayConfig& config) {
   section.number("timeout_seconds", config.inspection_timeout_seconds, 1, 3600);
   section.number("flows_per_worker", config.inspected_flows_per_worker, 16, 1u << 24);
   section.number("http2_connections_per_worker", config.http2_connections_per_worker, 1, 1u << 16);
+  section.one_of<bool>("http2_opening", config.pass_http2_opening,
+                       {{"hold", false}, {"pass", true}});
   section.number("quic_handshakes_per_worker", config.quic_handshakes_per_worker, 1, 1u << 20);
   section.finish();
 }
@@ -147,12 +152,95 @@ void read_fragments(Section section, GatewayConfig& config) {
   section.finish();
 }
 
+void read_binding(Section section, GatewayConfig& config, Report& report) {
+  constexpr size_t kMostResolvers = 64;
+  if (const YamlNode* resolvers = section.find("resolvers"); resolvers != nullptr) {
+    if (resolvers->kind != YamlNode::Kind::sequence || resolvers->items.size() > kMostResolvers) {
+      report.error(*resolvers, "E110", "binding.resolvers must be a list of at most 64 addresses");
+    } else {
+      for (const YamlNode& item : resolvers->items) {
+        const auto address = parse_ip_address(item.scalar);
+        if (item.kind == YamlNode::Kind::scalar && address) {
+          config.resolvers.push_back(*address);
+        } else {
+          report.error(item, "E110", "binding.resolvers must hold IP addresses",
+                       "write each as 198.51.100.53 or \"2001:db8::53\"");
+        }
+      }
+    }
+  }
+  section.number("grace_seconds", config.binding_grace_seconds, 0, 86'400);
+  section.number("entries", config.binding_entries, 64, 1u << 22);
+  section.finish();
+}
+
+void read_budgets(Section section, GatewayConfig& config) {
+  section.number("entries", config.budget_entries, 16, BudgetLedger::kMostEntries);
+  section.finish();
+}
+
+std::string words_of(uint8_t choices) {
+  std::string words;
+  for (size_t i = 0; i < static_cast<size_t>(ExceptionAction::count_); ++i) {
+    if ((choices >> i & 1) == 0) continue;
+    words += (words.empty() ? "" : " | ") + std::string(to_string(static_cast<ExceptionAction>(i)));
+  }
+  return words;
+}
+
+// @return nothing where `node` is none of `choices`; that was reported.
+std::optional<ExceptionAction> read_action(const YamlNode& node, std::string_view name,
+                                           uint8_t choices, Report& report) {
+  for (size_t i = 0; i < static_cast<size_t>(ExceptionAction::count_); ++i) {
+    const auto action = static_cast<ExceptionAction>(i);
+    const bool named = node.kind == YamlNode::Kind::scalar && node.scalar == to_string(action);
+    if (named && (choices >> i & 1) != 0) return action;
+  }
+  report.error(node, "E102",
+               "exceptions." + std::string(name) + " must be one of " + words_of(choices));
+  return std::nullopt;
+}
+
+// `all` is for every condition that is not named itself and has that choice.
+void read_exceptions(Section section, GatewayConfig& config, Report& report) {
+  constexpr uint8_t kEvery = (1U << static_cast<unsigned>(ExceptionAction::count_)) - 1;
+  std::optional<ExceptionAction> all;
+  if (const auto* node = section.find("all")) all = read_action(*node, "all", kEvery, report);
+  for (const ExceptionInfo& info : kExceptionInfo) {
+    if (all) config.exceptions.set(info.id, *all);
+    const auto* node = section.find(info.name);
+    if (node == nullptr) continue;
+    if (const auto action = read_action(*node, info.name, info.choices, report)) {
+      config.exceptions.set(info.id, *action);
+    }
+  }
+  section.number("midstream_grace_seconds", config.midstream_grace_seconds, 0, 86'400);
+  section.finish();
+}
+
+void read_log(Section section, const YamlNode& node, GatewayConfig& config, Report& report) {
+  LogOptions& log = config.log;
+  section.one_of<bool>("file", log.to_file, {{"on", true}, {"off", false}});
+  section.text("socket", log.socket);
+  section.number("rotate_mb", log.rotate_mb, 0, 1u << 20);
+  section.number("rotate_minutes", log.rotate_minutes, 0, 525'600);
+  section.number("keep", log.keep, 1, 10'000);
+  section.one_of<bool>("compress", log.compress, {{"zstd", true}, {"none", false}});
+  section.finish();
+  if (!log.to_file && log.socket.empty()) {
+    report.error(node, "E111", "flow_log has nowhere to write to",
+                 "file: off needs a socket; to log nothing, say so in the rules");
+  }
+}
+
 void read_paths(Section section, GatewayConfig& config) {
   section.text("control_socket", config.control_socket);
   section.text("control_user", config.control_user);
   section.text("stats", config.stats);
   section.text("flow_log", config.flow_log);
   section.text("policy_image", config.policy_image);
+  section.text("identity_feed", config.identity_feed);
+  section.text("budget_state", config.budget_state);
   section.finish();
 }
 
@@ -206,11 +294,26 @@ std::expected<GatewayConfig, std::vector<Diagnostic>> parse_gateway_config(
   if (const auto* node = map.find("fragments")) {
     read_fragments({*node, "fragments", report}, config);
   }
+  if (const auto* node = map.find("binding"))
+    read_binding({*node, "binding", report}, config, report);
+  if (const auto* node = map.find("budgets")) read_budgets({*node, "budgets", report}, config);
+  if (const auto* node = map.find("exceptions")) {
+    read_exceptions({*node, "exceptions", report}, config, report);
+  }
   if (const auto* node = map.find("inbound_flows")) {
     if (node->scalar != "drop" && node->scalar != "pass") {
       report.error(*node, "E102", "inbound_flows must be one of drop | pass");
     }
     config.pass_inbound_flows = node->scalar == "pass";
+  }
+  if (const auto* node = map.find("telemetry")) {
+    if (node->scalar != "on" && node->scalar != "off") {
+      report.error(*node, "E102", "telemetry must be one of on | off");
+    }
+    config.telemetry = node->scalar == "on";
+  }
+  if (const auto* node = map.find("flow_log")) {
+    read_log({*node, "flow_log", report}, *node, config, report);
   }
   if (const auto* node = map.find("paths")) read_paths({*node, "paths", report}, config);
   map.finish();

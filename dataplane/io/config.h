@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/inspect/exception.h"
 #include "dataplane/inspect/fragment_table.h"
+#include "dataplane/io/log_options.h"
+#include "policy/runtime/ip_address.h"
 #include "policy/yaml/document.h"
 
 namespace sallyport {
@@ -42,15 +45,32 @@ struct GatewayConfig {
   uint32_t http2_connections_per_worker = 256;
   uint32_t quic_handshakes_per_worker = 1024;
 
+  bool pass_http2_opening = false;
+
   FragmentLimits fragments;
 
+  std::vector<IpAddress> resolvers;
+  uint32_t binding_grace_seconds = 300;
+  uint32_t binding_entries = 65536;
+
+  uint32_t budget_entries = 16384;
+
   bool pass_inbound_flows = false;
+
+  bool telemetry = true;  ///< DPDK's telemetry socket.
+
+  ExceptionActions exceptions;
+  uint32_t midstream_grace_seconds = 300;
+
+  LogOptions log;
 
   std::string control_socket = "/run/sallyport/dataplane.sock";
   std::string control_user = "root";
   std::string stats = "/run/sallyport/stats";
   std::string flow_log = "/var/log/sallyport/flows.ndjson";
   std::string policy_image = "/var/lib/sallyport/last-good.spimg";
+  std::string identity_feed = "/var/lib/sallyport/last-good.spids";
+  std::string budget_state = "/var/lib/sallyport/budgets.state";
 
   bool operator==(const GatewayConfig&) const = default;
 };

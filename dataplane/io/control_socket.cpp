@@ -9,7 +9,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
+
+#include "policy/runtime/identity_codec.h"
 
 namespace sallyport {
 namespace {
@@ -141,6 +144,16 @@ bool ControlSocket::may_push(int client) const {
   return peer.uid == 0 || peer.uid == owner_;
 }
 
+Refusal ControlSocket::carry_out(FrameType type, const std::vector<int>& fds, int client) {
+  if (!may_push(client)) return Refusal::not_permitted;
+  if (type == FrameType::query) return Refusal::none;
+  if (fds.size() != 1) return Refusal::no_descriptor;
+  const bool policy = type == FrameType::push;
+  const auto bytes = read_sealed_memfd(fds.front(), policy ? kMaxImageBytes : kMaxFeedBytes);
+  if (!bytes) return bytes.error();
+  return policy ? handler_.push(*bytes) : handler_.push_identities(*bytes);
+}
+
 // @return false when the client is done with.
 bool ControlSocket::answer(int client) {
   Received received;
@@ -148,27 +161,12 @@ bool ControlSocket::answer(int client) {
   if (received.bytes.empty()) return true;  // nothing there
 
   PushReply reply;
-  FrameHeader header;
-  if (received.bytes.size() != sizeof header) {
-    reply.refusal = Refusal::bad_frame;
-  } else {
-    std::memcpy(&header, received.bytes.data(), sizeof header);
-    reply.header.request_id = header.request_id;
-    const bool known = header.type == FrameType::push || header.type == FrameType::query;
-    if (header.magic != kFrameMagic || header.version != kFrameVersion || !known) {
-      reply.refusal = Refusal::bad_frame;
-    } else if (!may_push(client)) {
-      reply.refusal = Refusal::not_permitted;
-    } else if (header.type == FrameType::push) {
-      if (received.fds.size() != 1) {
-        reply.refusal = Refusal::no_descriptor;
-      } else if (const auto image = read_sealed_memfd(received.fds.front()); image) {
-        reply.refusal = handler_.push(*image);
-      } else {
-        reply.refusal = image.error();
-      }
-    }
+  const auto header = read_request(received.bytes);
+  if (received.bytes.size() == sizeof(FrameHeader)) {
+    std::memcpy(&reply.header.request_id, received.bytes.data() + offsetof(FrameHeader, request_id),
+                sizeof(uint64_t));
   }
+  reply.refusal = header ? carry_out(header->type, received.fds, client) : header.error();
   handler_.describe(reply);
   return send(client, &reply, sizeof reply, MSG_NOSIGNAL | MSG_DONTWAIT) ==
          static_cast<ssize_t>(sizeof reply);

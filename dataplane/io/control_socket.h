@@ -12,15 +12,17 @@
 
 namespace sallyport {
 
-/// The seqpacket socket by which sallyport-control pushes policies: see policy/runtime/frames.h.
-/// Everything happens on the control thread.
+/// The seqpacket socket by which sallyport-control pushes policies and identity feeds: see
+/// policy/runtime/frames.h. Everything happens on the control thread.
 class ControlSocket {
  public:
   /// What the gateway does with the messages.
   struct Handler {
     /// Puts an image in force. Anything but none leaves the old one.
     std::function<Refusal(std::span<const uint8_t> image)> push;
-    /// What each core runs now.
+    /// Puts an identity feed in force, likewise.
+    std::function<Refusal(std::span<const uint8_t> feed)> push_identities;
+    /// What each core runs now, and by which feed.
     std::function<void(PushReply& reply)> describe;
   };
 
@@ -42,6 +44,7 @@ class ControlSocket {
   ControlSocket(int listener, std::string path, unsigned owner, Handler handler);
   void accept_one();
   bool answer(int client);
+  Refusal carry_out(FrameType type, const std::vector<int>& fds, int client);
   bool may_push(int client) const;
 
   int listener_;

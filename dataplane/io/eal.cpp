@@ -7,7 +7,9 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 #include <sched.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
@@ -103,7 +105,7 @@ bool enough_hugepages(uint64_t total_mb) {
   return false;
 }
 
-std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
+std::vector<std::string> arguments(const EalOptions& options, bool hugepages, bool telemetry) {
   std::string cores = std::to_string(options.main_core);
   for (const unsigned core : options.worker_cores) cores += "," + std::to_string(core);
   std::vector<std::string> args{"sallyport-dataplane",
@@ -113,11 +115,13 @@ std::vector<std::string> arguments(const EalOptions& options, bool hugepages) {
                                 std::to_string(options.main_core),
                                 "-m",
                                 std::to_string(options.total_mb),
-                                "--file-prefix",
-                                "sallyport-" + std::to_string(getpid()),
-                                "--no-telemetry",
                                 "--iova-mode=va",
                                 "--log-level=error"};
+  // The name of the runtime folder, where nothing is put but telemetry's socket. Whoever asks that
+  // needs a name that stays; a second data plane's socket gets another name in the same folder.
+  args.emplace_back("--file-prefix");
+  args.push_back(telemetry ? "sallyport" : "sallyport-" + std::to_string(getpid()));
+  if (!telemetry) args.emplace_back("--no-telemetry");
   if (hugepages) {
     args.emplace_back("--in-memory");
   } else {
@@ -150,10 +154,27 @@ void prepare_af_xdp() {
   libxdp_set_print(nullptr);
 }
 
-// DPDK makes a folder for this process even where it is to put nothing there, and leaves it.
+// DPDK makes a folder for this process even where it is to put nothing there, and leaves it. Its
+// telemetry socket goes when the process exits: by a function that is called before this one is,
+// as it was given to atexit() after it.
 void remove_runtime_folder() {
   std::error_code ignored;
   fs::remove(rte_eal_get_runtime_dir(), ignored);  // only if it is empty
+}
+
+// Where DPDK puts the socket of its telemetry. It falls back to a name in /tmp, or does not start,
+// where that cannot be: better without telemetry than either.
+std::string telemetry_problem() {
+  constexpr size_t kLongestSocket = sizeof(sockaddr_un::sun_path) - 1;
+  const char* set = std::getenv("RUNTIME_DIRECTORY");
+  const char* session = std::getenv("XDG_RUNTIME_DIR");
+  std::string folder = set != nullptr ? set : "/var/run";
+  if (set == nullptr && getuid() != 0) folder = session != nullptr ? session : "/tmp";
+  if (!fs::is_directory(folder)) return folder + " is no folder";
+  if ((folder + "/dpdk/sallyport/dpdk_telemetry.v2:99").size() > kLongestSocket) {
+    return folder + " is too long a name for a socket in it";
+  }
+  return "";
 }
 
 struct Started {
@@ -214,7 +235,13 @@ std::expected<Eal, std::string> Eal::start(const EalOptions& options) {
         ": raise vm.nr_hugepages, or set memory.hugepages to auto");
   }
   prepare_af_xdp();
-  const Started started = init(arguments(options, hugepages));
+  bool telemetry = options.telemetry;
+  if (const std::string problem = telemetry ? telemetry_problem() : ""; !problem.empty()) {
+    spdlog::warn("no DPDK telemetry: {}; see RUNTIME_DIRECTORY", problem);
+    telemetry = false;
+  }
+  if (telemetry) std::atexit(remove_runtime_folder);
+  const Started started = init(arguments(options, hugepages, telemetry));
   if (!started.wrong.empty()) return std::unexpected(started.wrong);
   Eal eal(hugepages);
   if (std::string wrong = check_ports(options, started.said); !wrong.empty()) {

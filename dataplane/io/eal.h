@@ -15,6 +15,7 @@ struct EalOptions {
   std::vector<unsigned> worker_cores;  ///< Empty: everything runs on the main core.
   Hugepages hugepages = Hugepages::automatic;
   uint32_t total_mb = 512;
+  bool telemetry = false;  ///< DPDK's telemetry socket, in its runtime folder.
 };
 
 /// DPDK's environment, once a process. Movable, cleans up at the end.

@@ -1,5 +1,6 @@
 // How flows of a FlowStage begin and end, and the records they leave.
 #include <algorithm>
+#include <array>
 
 #include "dataplane/inspect/flow_decision.h"
 #include "dataplane/inspect/flow_watch.h"
@@ -8,31 +9,45 @@
 namespace sallyport {
 namespace {
 
-// `log: all` adds what a flow does between its verdict and its end.
+// A client that is not told sends again, with up to two minutes in between; once its flow is
+// forgotten it would be reset, as any that comes without one.
+constexpr uint32_t kSilenceMs = 130'000;
+
 bool is_logged(const Flow& flow) noexcept {
   if (flow.log == LogLevel::none) return false;
   if (flow.log == LogLevel::denies) return flow.state == FlowState::denied || flow.would_deny;
   return true;
 }
 
+/// What the policy said, by protocol: what it would have denied in audit mode passed.
+struct VerdictCounters {
+  Counter allow, deny, audit;
+};
+constexpr size_t kProtocols = static_cast<size_t>(AppProtocol::count_);
+constexpr std::array<VerdictCounters, kProtocols + 1> kVerdictCounters{{
+    {Counter::verdicts_allow_tls, Counter::verdicts_deny_tls, Counter::verdicts_audit_tls},
+    {Counter::verdicts_allow_quic, Counter::verdicts_deny_quic, Counter::verdicts_audit_quic},
+    {Counter::verdicts_allow_http, Counter::verdicts_deny_http, Counter::verdicts_audit_http},
+    {Counter::verdicts_allow_dns, Counter::verdicts_deny_dns, Counter::verdicts_audit_dns},
+    {Counter::verdicts_allow_unknown, Counter::verdicts_deny_unknown,
+     Counter::verdicts_audit_unknown},
+}};
+static_assert(static_cast<size_t>(AppProtocol::tls) == 0 &&
+                  static_cast<size_t>(AppProtocol::quic) == 1 &&
+                  static_cast<size_t>(AppProtocol::http) == 2 &&
+                  static_cast<size_t>(AppProtocol::dns) == 3,
+              "kVerdictCounters must follow AppProtocol");
+
 Counter verdict_counter(const Flow& flow) noexcept {
-  const bool allowed = flow.state == FlowState::allowed;
-  const auto either = [&](Counter allow, Counter deny) { return allowed ? allow : deny; };
-  if (flow.app_known == Known::present) {
-    switch (flow.app) {
-      case AppProtocol::tls:
-        return either(Counter::verdicts_allow_tls, Counter::verdicts_deny_tls);
-      case AppProtocol::quic:
-        return either(Counter::verdicts_allow_quic, Counter::verdicts_deny_quic);
-      case AppProtocol::http:
-        return either(Counter::verdicts_allow_http, Counter::verdicts_deny_http);
-      case AppProtocol::dns:
-        return either(Counter::verdicts_allow_dns, Counter::verdicts_deny_dns);
-      case AppProtocol::count_:
-        break;
-    }
-  }
-  return either(Counter::verdicts_allow_unknown, Counter::verdicts_deny_unknown);
+  const bool named = flow.app_known == Known::present && flow.app < AppProtocol::count_;
+  const VerdictCounters& of = kVerdictCounters[named ? static_cast<size_t>(flow.app) : kProtocols];
+  if (flow.state != FlowState::allowed) return of.deny;
+  return flow.would_deny ? of.audit : of.allow;
+}
+
+TunnelKind tunnel_of(const Packet& packet, const rte_mbuf* mbuf) noexcept {
+  return identify_tunnel(packet,
+                         frame_of(mbuf).subspan(packet.payload_offset, packet.payload_bytes));
 }
 
 // The whole table is looked at about once in this time, a slice each millisecond.
@@ -42,50 +57,60 @@ constexpr uint32_t kMostSlices = 8;
 
 }  // namespace
 
-void FlowStage::start_flow(uint32_t index, Direction direction) noexcept {
+void FlowStage::start_flow(uint32_t index, Direction direction, TunnelKind tunnel) noexcept {
   Flow& flow = table_.flow(index);
   flow = Flow{.key = flow.key, .id = ++next_flow_id_, .started_unix_ns = now_.unix_ns};
+  flow.tunnel = tunnel;
   if (direction == Direction::outbound) {
     flow.progress = kOpenedInside;
   } else {
     flow.state = FlowState::allowed;
     flow.reason = FlowReason::inbound_pass;
     count_state(FlowState::free, FlowState::allowed);
-    decided(flow, AppFacts{});
+    decided(flow, AppFacts{}, false);
+    flow.progress |= kDecided;
   }
 }
 
-// Only a SYN, or a first datagram, may open a flow, and only from inside unless inbound_flows is
-// pass. Everything else has nothing to be judged by.
+// Whether a TCP packet may open a flow although it is no SYN.
+bool FlowStage::takes_up(const Packet& packet) const noexcept {
+  if ((packet.tcp_flags & (kSyn | kRst)) != 0) return false;
+  return options_.limits.incomplete ||
+         (grace_left_ms_ > 0 &&
+          options_.limits.exceptions[Exception::midstream] == ExceptionAction::pass_flow);
+}
+
+// A SYN, or a first datagram, may open a flow, and only from inside unless inbound_flows is pass.
+// Everything else has nothing to be judged by.
 uint32_t FlowStage::open(Burst& burst, uint16_t i) noexcept {
   const Packet& packet = burst.packet[i];
   const bool tcp = packet.kind == PacketKind::tcp;
   const bool midstream = tcp && (packet.tcp_flags & (kSyn | kAck | kRst)) != kSyn;
-  if (midstream && (!options_.limits.incomplete || (packet.tcp_flags & (kSyn | kRst)) != 0)) {
-    refuse(burst, i, DropReason::midstream);
+  const bool taken_up = midstream && takes_up(packet);
+  if (midstream && !taken_up) {
+    refuse(burst, i, Exception::midstream, DropReason::midstream);
     return FlowTable::kNone;
   }
   DropReason why{};
-  if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows &&
+  if (burst.direction[i] == Direction::inbound && !options_.pass_inbound_flows && !taken_up &&
       !options_.limits.incomplete) {
     why = DropReason::inbound;
-  } else if (tcp && !midstream && packet.payload_bytes > 0) {
+  } else if (tcp && !midstream && packet.payload_bytes > 0 && !options_.limits.incomplete) {
     why = DropReason::syn_with_data;
   } else {
     const uint32_t index = table_.insert(burst.key[i], FlowHash::bucket_part(burst.hash[i]));
     if (index != FlowTable::kNone) {
+      opened_since_find_ = true;
       const bool from_outside =
           options_.pass_inbound_flows && burst.direction[i] == Direction::inbound;
-      start_flow(index, from_outside ? Direction::inbound : Direction::outbound);
+      start_flow(index, from_outside ? Direction::inbound : Direction::outbound,
+                 tcp ? TunnelKind::none : tunnel_of(packet, burst.mbuf[i]));
       return index;
     }
-    why = DropReason::flow_table_full;
-    if (tcp) {
-      refuse(burst, i, why);
-      return FlowTable::kNone;
-    }
+    refuse(burst, i, Exception::flow_table_full, DropReason::flow_table_full);
+    return FlowTable::kNone;
   }
-  drop(burst.mbuf[i], why);
+  drop(burst.mbuf[i], why, burst.direction[i]);
   return FlowTable::kNone;
 }
 
@@ -97,7 +122,8 @@ bool FlowStage::expired(const Flow& flow, FlowEnd& end) const noexcept {
     constexpr uint8_t kBothFins = kClientFin | kServerFin;
     limit_ms = timeouts.tcp_idle_ms;
     if ((flow.progress & kResetSeen) != 0 || flow.state == FlowState::denied) {
-      limit_ms = timeouts.tcp_closing_ms;
+      const bool silent = flow.on_deny == OnDeny::drop && (flow.progress & kResetSeen) == 0;
+      limit_ms = silent ? std::max(timeouts.tcp_closing_ms, kSilenceMs) : timeouts.tcp_closing_ms;
       end = FlowEnd::reset;
     } else if ((flow.progress & kBothFins) == kBothFins) {
       limit_ms = timeouts.tcp_closing_ms;
@@ -112,6 +138,7 @@ bool FlowStage::expired(const Flow& flow, FlowEnd& end) const noexcept {
 }
 
 void FlowStage::sweep() noexcept {
+  grace_left_ms_ -= std::min(grace_left_ms_, now_.ms - swept_ms_);
   sweep_due_ms_ = std::min(sweep_due_ms_ + (now_.ms - swept_ms_), kSweepRoundMs);
   swept_ms_ = now_.ms;
   if (sweep_due_ms_ == 0) return;
@@ -132,36 +159,42 @@ void FlowStage::sweep() noexcept {
       time_out_guard(flow);
     }
   }
-  counters_.set(Counter::held_packets, context_.segments.in_use());
 }
 
 void FlowStage::time_out_inspection(uint32_t index) noexcept {
   Flow& flow = table_.flow(index);
   const FlowState before = flow.state;
   const Outcome outcome = check_timeout(flow, context_);
-  if (!outcome.discard) return;
+  if (outcome.is_plain()) return;
+  const bool released = outcome.release && release_held(flow);  // or its budget was spent by that
   count_state(before, flow.state);
-  // The first held packet shows what the flow's frames look like.
-  const Segment& first = context_.segments[inspection_of(flow, context_)->held.head];
-  const auto frame = frame_of(static_cast<const rte_mbuf*>(first.packet));
-  Packet packet;
-  if (decode(frame, packet) == DecodeFault::none && packet.kind == PacketKind::tcp) {
-    send_reset(frame, packet, Direction::inbound, true,
-               {.sequence = flow.server_next, .acknowledgement = flow.client_next});
-    send_reset(frame, packet, Direction::outbound, false,
-               {.sequence = flow.client_next, .acknowledgement = flow.server_next});
-  }
+  if (released) return unwatch_if_done(flow, context_);
+  if (flow.on_deny != OnDeny::drop) tell_timed_out(flow);
   discard_held(flow, DropReason::held_after_denial);
   unwatch_if_done(flow, context_);
 }
 
-// A server that never acknowledges must not make the flow keep its packets for good.
+// There is no packet in hand: the first held one shows what the flow's frames look like.
+void FlowStage::tell_timed_out(const Flow& flow) noexcept {
+  const Segment& first = context_.segments[inspection_of(flow, context_)->held.head];
+  const auto frame = frame_of(static_cast<const rte_mbuf*>(first.packet));
+  Packet packet;
+  if (decode(frame, packet) != DecodeFault::none) return;
+  if (packet.kind != PacketKind::tcp) return tell_by_icmp(frame, packet);
+  send_tcp(frame, packet, Direction::inbound, true,
+           {.sequence = flow.server_next, .acknowledgement = flow.client_next});
+  send_tcp(frame, packet, Direction::outbound, false,
+           {.sequence = flow.client_next, .acknowledgement = flow.server_next});
+}
+
+// Servers that never acknowledge must not keep others from having packets held.
 void FlowStage::time_out_guard(Flow& flow) noexcept {
   Inspection* inspection = inspection_of(flow, context_);
   if (inspection == nullptr || !std::holds_alternative<StreamWatch>(inspection->watch)) return;
   StreamWatch& watch = inspection->stream();
   if (!watch.guarded || inspection->waiting_packets != 0 ||
-      now_.ms - watch.guard_since_ms < context_.limits.guard_timeout_ms) {
+      now_.ms - watch.guard_since_ms < context_.limits.guard_timeout_ms ||
+      context_.segments.in_use() <= context_.limits.held_packets / 2) {
     return;
   }
   watch.unguarded = true;
@@ -192,12 +225,57 @@ void FlowStage::end_all() noexcept {
     expired(flow, end);  // says how it stood, whether or not its time has come
     end_flow(i, end == FlowEnd::timeout ? FlowEnd::shutdown : end);
   }
+  context_.budgets.give_back();
+  note_holdings();
 }
 
-void FlowStage::decided(const Flow& flow, const AppFacts& facts) noexcept {
+FlowMemory FlowStage::memory() const noexcept {
+  return {.segments = context_.segments.in_use(),
+          .fact_blocks = context_.facts.blocks_in_use(),
+          .inspections = context_.inspections.in_use(),
+          .http2_connections = context_.http2_connections.in_use(),
+          .quic_hellos = context_.quic_hellos.in_use(),
+          .dns_answers = context_.dns_answers.in_use()};
+}
+
+void FlowStage::note_time_to_verdict(const Flow& flow) noexcept {
+  if (now_.ticks == 0) return;
+  const Inspection* inspection = inspection_of(flow, context_);
+  const bool waited = inspection != nullptr && inspection->waiting_packets != 0;
+  const uint64_t waited_ns = waited ? now_.ns - inspection->waiting_since_ns : 0;
+  counters_.record(Histogram::time_to_verdict, waited_ns + ns_since_turn_began());
+}
+
+bool FlowStage::logs_all(const Flow& flow) const noexcept {
+  return options_.log_every_flow || flow.log == LogLevel::all;
+}
+
+// `log: all` adds a flow's start, which no rule is known for before it is decided, and each
+// request.
+void FlowStage::decided(const Flow& flow, const AppFacts& facts, bool repeats) noexcept {
   counters_.add(verdict_counter(flow));
+  note_time_to_verdict(flow);
+  if (flow.reason == FlowReason::budget_exceeded) {
+    counters_.add(flow.state == FlowState::denied ? Counter::budgets_exceeded_deny
+                                                  : Counter::budgets_exceeded_audit);
+  } else if (flow.reason == FlowReason::budget_ledger_full) {
+    counters_.add(Counter::budget_ledger_full);
+  }
   if (flow.fault != InspectFault::none) counters_.fault(flow.fault);
-  emit(flow, facts, FlowEvent::Type::verdict, FlowEnd::closed);
+  if (flow.log == LogLevel::all && (flow.progress & kDecided) == 0) {
+    emit(flow, AppFacts{}, FlowEvent::Type::start, FlowEnd::closed);
+  }
+  if (repeats && !logs_all(flow)) return;
+  const auto type = repeats ? FlowEvent::Type::request : FlowEvent::Type::verdict;
+  emit(flow, facts, type, FlowEnd::closed);
+}
+
+void FlowStage::scanned(uint64_t ticks) noexcept {
+  if (now_.ticks != 0) counters_.record(Histogram::scan_time, tick_scale_.ns(ticks));
+}
+
+void FlowStage::excepted(Exception condition) noexcept {
+  counters_.exception(condition);
 }
 
 void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type type,
@@ -206,7 +284,8 @@ void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type ty
   FlowEvent event;
   event.key = flow.key;
   event.flow_id = flow.id;
-  event.timestamp_unix_ns = now_.unix_ns;
+  const bool starts = type == FlowEvent::Type::start;
+  event.timestamp_unix_ns = starts ? flow.started_unix_ns : now_.unix_ns;
   event.started_unix_ns = flow.started_unix_ns;
   event.bytes_out = flow.bytes_out;
   event.bytes_in = flow.bytes_in;
@@ -226,7 +305,10 @@ void FlowStage::emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type ty
   event.opened_inside = (flow.progress & kOpenedInside) != 0;
   put_facts(facts, event);
   event.http2 = flow.http2;
-  if (!events_.push(event)) counters_.add(Counter::events_lost_ring_full);
+  event.tunnel = flow.tunnel;
+  if (events_.push(event)) return;
+  counters_.add(Counter::events_lost_ring_full);
+  record_lost_ |= type == FlowEvent::Type::verdict || type == FlowEvent::Type::request;
 }
 
 }  // namespace sallyport

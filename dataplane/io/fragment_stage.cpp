@@ -57,21 +57,30 @@ void FragmentStage::end_all() noexcept {
 
 void FragmentStage::forget(uint32_t index) noexcept {
   const uint32_t count = table_[index].count;
-  counters_.drop(DropReason::fragment_timeout, count);
-  release(index, count);
+  const Direction direction = table_[index].direction;
+  counters_.drop(DropReason::fragment_timeout, direction, count);
+  if (count > 0) counters_.exception(Exception::fragment_limit);
+  release(index, count, direction);
   table_.remove(index);
-  counters_.set(Counter::fragments_held, table_.fragments());
 }
 
-void FragmentStage::release(uint32_t index, uint32_t count) noexcept {
-  if (count > 0) rte_pktmbuf_free_bulk(held_[index].data(), count);
+void FragmentStage::count_held(Direction direction, int32_t change) noexcept {
+  uint32_t& fragments = fragments_[static_cast<size_t>(direction)];
+  fragments += static_cast<uint32_t>(change);
+  counters_.set(Counter::fragments_held_outbound, direction, fragments);
+}
+
+void FragmentStage::release(uint32_t index, uint32_t count, Direction direction) noexcept {
+  if (count == 0) return;
+  rte_pktmbuf_free_bulk(held_[index].data(), count);
+  count_held(direction, -static_cast<int32_t>(count));
 }
 
 rte_mbuf* FragmentStage::take(rte_mbuf* mbuf, Direction direction) noexcept {
   Fragment fragment;
   const DecodeFault fault = decode_fragment(frame_of(mbuf), fragment);
   if (fault != DecodeFault::none) {
-    counters_.fault(fault);
+    counters_.fault(fault, direction);
     rte_pktmbuf_free(mbuf);
     return nullptr;
   }
@@ -87,40 +96,43 @@ rte_mbuf* FragmentStage::take(rte_mbuf* mbuf, Direction direction) noexcept {
   const unsigned owner = handoff_.owner(hash);
   if (owner == worker_) return keep(mbuf, fragment, direction, hash);
   if (handoff_.give(owner, mbuf)) {
-    counters_.add(Counter::handed_off);
+    counters_.add(Counter::handed_off_outbound, direction);
   } else {
-    drop(mbuf, DropReason::handoff_ring_full);
+    drop(mbuf, DropReason::handoff_ring_full, direction);
   }
   return nullptr;
 }
 
 rte_mbuf* FragmentStage::keep(rte_mbuf* mbuf, const Fragment& fragment, Direction direction,
                               uint64_t hash) noexcept {
-  counters_.add(Counter::fragments_rx);
+  counters_.add(Counter::fragments_rx_outbound, direction);
   const auto [step, index, lost] = table_.add(fragment, direction, hash, clock_ms_);
-  counters_.set(Counter::fragments_held, table_.fragments());
   if (step == FragmentStep::kept || step == FragmentStep::complete) {
+    count_held(direction, 1);
     held_[index][table_[index].count - 1U] = mbuf;
     return step == FragmentStep::complete ? put_together(index) : nullptr;
   }
+  if (step != FragmentStep::duplicate) counters_.exception(Exception::fragment_limit);
   // With the fragment that spoils a datagram goes all that is there of it.
-  drop(mbuf, reason_of(step));
-  counters_.drop(reason_of(step), lost);
-  if (lost > 0) release(index, lost);
+  drop(mbuf, reason_of(step), direction);
+  counters_.drop(reason_of(step), direction, lost);
+  release(index, lost, direction);
   return nullptr;
 }
 
 rte_mbuf* FragmentStage::put_together(uint32_t index) noexcept {
   const FragmentRecord& record = table_[index];
+  const Direction direction = record.direction;
   rte_mbuf* whole = whole_of(record, held_[index]);
   if (whole != nullptr) {
-    counters_.add(Counter::datagrams_reassembled);
+    counters_.add(Counter::fragments_joined_outbound, direction, record.count);
+    counters_.add(Counter::datagrams_reassembled_outbound, direction);
   } else {
-    counters_.drop(DropReason::no_datagram_buffer, record.count);
+    counters_.drop(DropReason::no_datagram_buffer, direction, record.count);
+    counters_.exception(Exception::fragment_limit);
   }
-  release(index, record.count);
+  release(index, record.count, direction);
   table_.remove(index);
-  counters_.set(Counter::fragments_held, table_.fragments());
   return whole;
 }
 
@@ -154,8 +166,8 @@ rte_mbuf* FragmentStage::whole_of(const FragmentRecord& record, const Held& held
   return whole;
 }
 
-void FragmentStage::drop(rte_mbuf* mbuf, DropReason reason) noexcept {
-  counters_.drop(reason);
+void FragmentStage::drop(rte_mbuf* mbuf, DropReason reason, Direction direction) noexcept {
+  counters_.drop(reason, direction);
   rte_pktmbuf_free(mbuf);
 }
 

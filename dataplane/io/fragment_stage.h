@@ -50,8 +50,9 @@ class FragmentStage {
                  uint64_t hash) noexcept;
   rte_mbuf* put_together(uint32_t index) noexcept;
   rte_mbuf* whole_of(const FragmentRecord& record, const Held& held) noexcept;
-  void drop(rte_mbuf* mbuf, DropReason reason) noexcept;
-  void release(uint32_t index, uint32_t count) noexcept;
+  void drop(rte_mbuf* mbuf, DropReason reason, Direction direction) noexcept;
+  void release(uint32_t index, uint32_t count, Direction direction) noexcept;
+  void count_held(Direction direction, int32_t change) noexcept;
   void forget(uint32_t index) noexcept;
 
   DatagramPool& datagrams_;
@@ -60,8 +61,9 @@ class FragmentStage {
   const unsigned worker_;
   CoreCounters counters_;
   FragmentTable table_;
-  std::vector<Held> held_;  // by the index of the record
-  uint64_t clock_ms_ = 0;   // does not wrap, as Now::ms does
+  std::vector<Held> held_;               // by the index of the record
+  std::array<uint32_t, 2> fragments_{};  // in held_, by Direction
+  uint64_t clock_ms_ = 0;                // does not wrap, as Now::ms does
   uint32_t last_ms_ = 0;
 };
 

@@ -13,9 +13,9 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <thread>
+
+#include "dataplane/io/preflight.h"
+#include "dataplane/io/stage_options.h"
 
 namespace sallyport {
 namespace {
@@ -23,39 +23,18 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-/// What an ordinary flow keeps: a name, the protocols offered, a fingerprint.
-constexpr uint32_t kFactBlocksPerFlow = 4;
-constexpr unsigned kEventsPerRing = 4096;
-constexpr auto kAcknowledgeWithin = 3s;
+// 8 MiB a worker: some 25,000 events of the usual length, 2,900 of the longest.
+constexpr unsigned kEventRingLines = 1u << 17;
 constexpr auto kHousekeepingEvery = 200ms;
+constexpr auto kFreeWithin = 20ms;
 
 EalOptions eal_options(const GatewayConfig& config) {
   return {.devices = {config.inside_device, config.outside_device},
           .main_core = config.main_core,
           .worker_cores = config.worker_cores,
           .hugepages = config.hugepages,
-          .total_mb = config.total_mb};
-}
-
-FlowStageOptions stage_options(const GatewayConfig& config, unsigned worker, int socket) {
-  constexpr uint32_t kMs = 1000;
-  return {.limits = {.held_bytes_per_flow = config.held_bytes_per_flow,
-                     .held_packets = config.held_packets_per_worker,
-                     .fact_blocks = config.flow_capacity * kFactBlocksPerFlow,
-                     .inspections = config.inspected_flows_per_worker,
-                     .http2_connections = config.http2_connections_per_worker,
-                     .quic_hellos = config.quic_handshakes_per_worker,
-                     .inspection_timeout_ms = config.inspection_timeout_seconds * kMs},
-          .timeouts = {.tcp_idle_ms = config.tcp_idle_seconds * kMs,
-                       .tcp_opening_ms = config.tcp_opening_seconds * kMs,
-                       .tcp_closing_ms = config.tcp_closing_seconds * kMs,
-                       .udp_idle_ms = config.udp_idle_seconds * kMs,
-                       .other_idle_ms = config.other_idle_seconds * kMs},
-          .flow_capacity = config.flow_capacity,
-          .core = config.worker_cores[worker],
-          .worker = worker,
-          .pass_inbound_flows = config.pass_inbound_flows,
-          .socket = socket};
+          .total_mb = config.total_mb,
+          .telemetry = config.telemetry};
 }
 
 std::string make_parent(const std::string& path) {
@@ -85,7 +64,15 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
       policies_(static_cast<unsigned>(config.worker_cores.size())),
       handoff_(static_cast<unsigned>(config.worker_cores.size())),
       datagrams_(config.fragments, static_cast<unsigned>(config.worker_cores.size())),
-      hash_(rte_rand()) {}
+      hash_(rte_rand()),
+      budgets_(config.budget_entries, static_cast<unsigned>(config.worker_cores.size()),
+               rte_rand()),
+      budget_keeper_(budgets_, config.budget_state,
+                     [this] { return policies_.wait_for_workers(kFreeWithin); }) {
+  if (config.resolvers.empty()) return;
+  bindings_ = std::make_unique<Bindings>(config.resolvers, config.binding_grace_seconds,
+                                         config.binding_entries);
+}
 
 Gateway::~Gateway() {
   workers_.clear();
@@ -106,7 +93,8 @@ std::expected<std::unique_ptr<Gateway>, std::string> Gateway::create(const Gatew
     if (std::string wrong = gateway->open_ports(); !wrong.empty()) return std::unexpected(wrong);
     if (std::string wrong = gateway->open_files(); !wrong.empty()) return std::unexpected(wrong);
     gateway->make_workers();
-    gateway->load_stored_policy();
+    gateway->keeper_->load_stored(config.policy_image, config.identity_feed);
+    gateway->budget_keeper_.load(gateway->unix_seconds());
     return gateway;
   } catch (const std::exception& error) {
     return std::unexpected(error.what());
@@ -135,26 +123,38 @@ std::string Gateway::open_files() {
   for (const std::string& path : {config_.stats, config_.control_socket, config_.flow_log}) {
     if (std::string wrong = make_parent(path); !wrong.empty()) return wrong;
   }
-  auto socket =
-      ControlSocket::open(config_.control_socket, config_.control_user,
-                          {.push = [this](std::span<const uint8_t> image) { return push(image); },
-                           .describe = [this](PushReply& reply) { describe(reply); }});
+  auto socket = ControlSocket::open(
+      config_.control_socket, config_.control_user,
+      {.push = [this](auto image) { return keeper_->push(image); },
+       .push_identities = [this](auto feed) { return keeper_->push_identities(feed); },
+       .describe = [this](PushReply& reply) { describe(reply); }});
   if (!socket) return socket.error();
   socket_ = std::move(*socket);
 
   for (size_t i = 0; i < config_.worker_cores.size(); ++i) {
     const std::string name = "events_" + std::to_string(i);
-    rings_.push_back(std::make_unique<FlowEventRing>(name.c_str(), kEventsPerRing, SOCKET_ID_ANY));
+    rings_.push_back(std::make_unique<FlowEventRing>(name.c_str(), kEventRingLines, SOCKET_ID_ANY));
   }
-  std::vector<FlowEventRing*> rings;
-  for (const auto& ring : rings_) rings.push_back(ring.get());
-  auto log = FlowLog::start(config_.flow_log, std::move(rings), names_);
+  std::vector<LogSource> sources;
+  for (size_t i = 0; i < rings_.size(); ++i) {
+    sources.push_back({.ring = rings_[i].get(), .core = config_.worker_cores[i]});
+  }
+  auto log = FlowLog::start(config_.flow_log, config_.log, std::move(sources), names_);
   if (!log) return log.error();
   log_ = std::move(*log);
 
   auto stats = StatsSegment::create(config_.stats, config_.worker_cores);
   if (!stats) return stats.error();
   stats_ = std::move(*stats);
+  telemetry_ = std::make_unique<Telemetry>(*stats_);
+  log_->beat_at(stats_->log_writer_heartbeat());
+  CoreCounters first = stats_->counters(0);
+  for (const ExceptionInfo& info : kExceptionInfo) {
+    first.fails_open(info.id, config_.exceptions[info.id] == ExceptionAction::pass_flow);
+  }
+  const auto workers = static_cast<unsigned>(config_.worker_cores.size());
+  keeper_ =
+      std::make_unique<PolicyKeeper>(PolicyKeeper::Shared{policies_, names_, *stats_, workers});
   return "";
 }
 
@@ -163,7 +163,7 @@ void Gateway::make_workers() {
     const PortPair ports{
         .inside = ports_[0].id(), .outside = ports_[1].id(), .queue = static_cast<uint16_t>(i)};
     workers_.push_back(std::make_unique<Worker>(
-        stage_options(config_, i, ports_[0].socket()), ports,
+        stage_options(config_, i, &budgets_, bindings_.get()), ports,
         config_.by_initiator ? Orientation::by_initiator : Orientation::by_port, pool_, *rings_[i],
         stats_->core(i), stats_->counters(i),
         Shared{.policies = policies_,
@@ -175,80 +175,8 @@ void Gateway::make_workers() {
   }
 }
 
-// A restart must not leave the node without the policy it had.
-void Gateway::load_stored_policy() {
-  std::error_code ignored;
-  std::ifstream in(config_.policy_image, std::ios::binary);
-  if (!in.is_open() || !fs::is_regular_file(config_.policy_image, ignored)) {
-    spdlog::warn("no stored policy at {}: everything is denied until one is pushed",
-                 config_.policy_image);
-    return;
-  }
-  const std::vector<char> bytes(std::istreambuf_iterator<char>(in), {});
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
-  auto table =
-      PolicyTable::load({data, bytes.size()}, static_cast<unsigned>(config_.worker_cores.size()));
-  if (!table) {
-    spdlog::error("stored policy {} is refused ({}): {}; everything is denied until one is pushed",
-                  config_.policy_image, to_string(table.error()), explain(table.error()));
-    return;
-  }
-  revision_ = (*table)->revision();
-  names_.add(policies_.generation() + 1, **table);
-  policies_.publish(std::move(*table), 0ms);
-  image_.assign(data, data + bytes.size());
-  spdlog::info("policy {} is in force, from {}", revision_text(revision_), config_.policy_image);
-}
-
-Refusal Gateway::push(std::span<const uint8_t> image) {
-  auto table = PolicyTable::load(image, static_cast<unsigned>(workers_.size()));
-  if (!table) {
-    spdlog::error("a pushed policy is refused ({}): {}", to_string(table.error()),
-                  explain(table.error()));
-    return table.error();
-  }
-  revision_ = (*table)->revision();
-  const uint32_t generation = policies_.generation() + 1;
-  names_.add(generation, **table);
-  const bool freed = policies_.publish(std::move(*table), kAcknowledgeWithin);
-  if (!freed || !acknowledged(generation)) {
-    spdlog::error("policy {}: a worker core did not take it in time", revision_text(revision_));
-    put_back();
-    return Refusal::not_acknowledged;
-  }
-  image_.assign(image.begin(), image.end());
-  spdlog::info("policy {} is in force on {} cores, generation {}", revision_text(revision_),
-               workers_.size(), generation);
-  return Refusal::none;
-}
-
-// All or nothing: the cores that took a policy which another did not get the one before it again.
-void Gateway::put_back() {
-  auto table = PolicyTable::load(image_, static_cast<unsigned>(workers_.size()));
-  if (!table) {  // there was none before: back to denying everything
-    revision_ = 0;
-    policies_.publish(nullptr, 0ms);
-    spdlog::warn("no policy is in force: everything is denied until one is pushed");
-    return;
-  }
-  revision_ = (*table)->revision();
-  names_.add(policies_.generation() + 1, **table);
-  policies_.publish(std::move(*table), 0ms);
-  spdlog::warn("policy {} is put back", revision_text(revision_));
-}
-
-bool Gateway::acknowledged(uint32_t generation) {
-  const auto deadline = std::chrono::steady_clock::now() + kAcknowledgeWithin;
-  for (size_t i = 0; i < workers_.size(); ++i) {
-    while (stats_->core(i).generation.load(std::memory_order_acquire) < generation) {
-      if (std::chrono::steady_clock::now() >= deadline) return false;
-      std::this_thread::sleep_for(100us);
-    }
-  }
-  return true;
-}
-
 void Gateway::describe(PushReply& reply) {
+  reply.identities = keeper_->identities();
   reply.core_count = static_cast<uint32_t>(workers_.size());
   for (size_t i = 0; i < workers_.size(); ++i) {
     const StatsCore& core = stats_->core(i);
@@ -265,16 +193,25 @@ std::string Gateway::summary() const {
          device_name(config_.outside_device) + ", worker cores" + cores + ", " +
          (eal_.hugepages() ? "hugepages"
                            : "no hugepages (--no-huge: slower; see vm.nr_hugepages)") +
-         ", policy " + (revision_ != 0 ? revision_text(revision_) : "none");
+         ", policy " + (keeper_->revision() != 0 ? revision_text(keeper_->revision()) : "none");
 }
 
 void Gateway::run() {
+  log_preflight();
   launch();
   std::fprintf(stderr, "%s\n", summary().c_str());  // alone on its line: what waits for it greps
   serve_until_signalled();
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
+  note_rings();
+  budget_keeper_.save(unix_seconds());  // without what the workers had taken and not sent
   spdlog::info("stopped");
+}
+
+void Gateway::log_preflight() const {
+  for (const Preflight& line : preflight(config_, keeper_->revision() != 0)) {
+    spdlog::log(line.fails_open ? spdlog::level::warn : spdlog::level::info, "{}", line.text);
+  }
 }
 
 void Gateway::launch() {
@@ -294,10 +231,52 @@ void Gateway::note_missed() {
   counters.set(Counter::missed_no_buffer_outside, outside.no_buffer);
 }
 
+// The writer has no slots of its own: these of each core's block are this thread's.
+void Gateway::note_lost_events() {
+  static constexpr std::pair<Counter, LogLoss> kCauses[] = {
+      {Counter::events_lost_write_failed, LogLoss::write_failed},
+      {Counter::events_lost_sink_gone, LogLoss::sink_gone},
+      {Counter::events_lost_sink_slow, LogLoss::sink_slow}};
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    CoreCounters counters = stats_->counters(i);
+    for (const auto& [counter, cause] : kCauses) counters.set(counter, log_->losses().of(i, cause));
+  }
+}
+
+// The workers need not know. These slots, too, are this thread's.
+void Gateway::note_rings() {
+  for (unsigned i = 0; i < workers_.size(); ++i) {
+    CoreCounters counters = stats_->counters(i);
+    counters.set(Counter::handoff_waiting, handoff_.waiting(i));
+    counters.set(Counter::handoff_capacity, handoff_.capacity());
+    counters.set(Counter::event_ring_lines, rings_[i]->lines_waiting());
+    counters.set(Counter::event_ring_capacity, rings_[i]->capacity());
+  }
+}
+
+int64_t Gateway::unix_seconds() const noexcept {
+  return static_cast<int64_t>(clock_.now().unix_ns / 1'000'000'000);
+}
+
+// Like the ports' counters, these stand in the first core's block and are this thread's.
+void Gateway::keep_budgets() {
+  budget_keeper_.tick(unix_seconds());
+  CoreCounters counters = stats_->counters(0);
+  counters.set(Counter::budget_entries, budgets_.entries());
+  counters.set(Counter::budget_state_failures, budget_keeper_.failures());
+}
+
+void Gateway::keep_bindings() {
+  if (bindings_ == nullptr) return;
+  bindings_->table.forget_ended(unix_seconds());
+  CoreCounters counters = stats_->counters(0);
+  counters.set(Counter::bindings_learnt, bindings_->table.learnt());
+  counters.set(Counter::bindings_evicted, bindings_->table.evicted());
+}
+
 void Gateway::serve_until_signalled() {
   const sigset_t signals = handled_signals();
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-  uint64_t lost = 0;
   for (;;) {
     std::vector<pollfd> waiting{{.fd = signal_fd, .events = POLLIN, .revents = 0}};
     for (const int fd : socket_->descriptors()) {
@@ -305,15 +284,18 @@ void Gateway::serve_until_signalled() {
     }
     poll(waiting.data(), waiting.size(), static_cast<int>(kHousekeepingEvery / 1ms));
     signalfd_siginfo info{};
-    if (read(signal_fd, &info, sizeof info) == sizeof info && info.ssi_signo != SIGHUP) break;
+    if (read(signal_fd, &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo != SIGHUP) break;
+      log_->reopen();
+    }
     socket_->serve();
     clock_.follow_wall_clock();
     note_missed();
-    if (const uint64_t now_lost = log_->lost(); now_lost != lost) {
-      spdlog::warn("flow log: {} lines could not be written to {}", now_lost - lost,
-                   config_.flow_log);
-      lost = now_lost;
-    }
+    keeper_->tick(unix_seconds());
+    keep_budgets();
+    keep_bindings();
+    note_lost_events();
+    note_rings();
   }
   close(signal_fd);
 }

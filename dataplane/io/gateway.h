@@ -6,16 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/io/budget_keeper.h"
 #include "dataplane/io/clock.h"
 #include "dataplane/io/config.h"
 #include "dataplane/io/control_socket.h"
 #include "dataplane/io/eal.h"
 #include "dataplane/io/flow_log.h"
 #include "dataplane/io/handoff.h"
+#include "dataplane/io/policy_keeper.h"
 #include "dataplane/io/policy_names.h"
 #include "dataplane/io/policy_slot.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/stats_segment.h"
+#include "dataplane/io/telemetry.h"
 #include "dataplane/io/worker.h"
 
 namespace sallyport {
@@ -39,13 +42,15 @@ class Gateway {
   std::string open_ports();
   std::string open_files();
   void make_workers();
-  void load_stored_policy();
-  Refusal push(std::span<const uint8_t> image);
-  void put_back();
-  bool acknowledged(uint32_t generation);
   void describe(PushReply& reply);
+  void log_preflight() const;
   void launch();
   void note_missed();
+  void note_lost_events();
+  void note_rings();
+  void keep_budgets();
+  void keep_bindings();
+  int64_t unix_seconds() const noexcept;
   void serve_until_signalled();
   std::string summary() const;
 
@@ -59,14 +64,17 @@ class Gateway {
   Handoff handoff_;
   DatagramPool datagrams_;
   const FlowHash hash_;
+  BudgetLedger budgets_;
+  BudgetKeeper budget_keeper_;
+  std::unique_ptr<Bindings> bindings_;  ///< None: no resolver is trusted.
   std::atomic<bool> stop_{false};
   std::unique_ptr<StatsSegment> stats_;
+  std::unique_ptr<Telemetry> telemetry_;  ///< Behind the segment that it reads.
   std::vector<std::unique_ptr<FlowEventRing>> rings_;
   std::unique_ptr<FlowLog> log_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::unique_ptr<ControlSocket> socket_;
-  std::vector<uint8_t> image_;  // of the policy that every core runs; empty: none yet
-  uint64_t revision_ = 0;
+  std::unique_ptr<PolicyKeeper> keeper_;
 };
 
 }  // namespace sallyport

@@ -24,6 +24,9 @@ class Handoff {
   unsigned owner(uint64_t hash) const noexcept;
   /// Worker. @return false when the owner's ring is full; the packet stays the caller's.
   bool give(unsigned worker, rte_mbuf* mbuf) noexcept;
+  /// Packets that wait for a worker, and for how many there is room. Any thread.
+  unsigned waiting(unsigned worker) const noexcept { return rte_ring_count(rings_[worker].get()); }
+  unsigned capacity() const noexcept { return rte_ring_get_capacity(rings_.front().get()); }
   /// The owner. @return how many packets were taken.
   uint16_t take(unsigned worker, std::span<rte_mbuf*> out) noexcept;
 

@@ -40,6 +40,16 @@ bool PolicySlot::publish(std::unique_ptr<PolicyTable> table, std::chrono::millis
   return free_retired(patience);
 }
 
+bool PolicySlot::wait_for_workers(std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const uint64_t token = rte_rcu_qsbr_start(qsbr_);
+  while (rte_rcu_qsbr_check(qsbr_, token, /*wait=*/false) != 1) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(20));
+  }
+  return true;
+}
+
 bool PolicySlot::free_retired(std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!retired_.empty()) {

@@ -42,6 +42,10 @@ class PolicySlot {
   /// @return whether every worker has let go of every older table.
   bool publish(std::unique_ptr<PolicyTable> table, std::chrono::milliseconds patience);
 
+  /// Control thread: waits until every worker has passed a burst boundary.
+  /// @return false: one did not within `patience`.
+  bool wait_for_workers(std::chrono::milliseconds patience);
+
   uint32_t generation() const noexcept { return generation_; }
 
  private:

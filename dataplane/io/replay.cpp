@@ -20,14 +20,18 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/inspect/fault_info.h"
 #include "dataplane/io/capture_file.h"
 #include "dataplane/io/capture_split.h"
 #include "dataplane/io/eal.h"
+#include "dataplane/io/eve_text.h"
 #include "dataplane/io/policy_names.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/stats_segment.h"
 #include "dataplane/io/worker.h"
+#include "policy/runtime/books.h"
 #include "policy/runtime/frames.h"
+#include "policy/runtime/identity_codec.h"
 
 namespace sallyport {
 namespace {
@@ -39,6 +43,10 @@ constexpr uint32_t kFewestFlows = 64;
 constexpr uint32_t kFactBlocksPerFlow = 8;
 constexpr uint32_t kMostFlows = 262144;
 constexpr uint32_t kDatagrams = 1024;
+// The gateway's defaults.
+constexpr uint32_t kBindings = 65536;
+constexpr uint32_t kBindingGraceSeconds = 300;
+constexpr uint32_t kBudgets = 1024;
 constexpr uint32_t kMemoryMb = 512;
 static_assert(kMtuBytes >= kMostFrameBytes, "what is fed must fit one buffer");
 
@@ -46,19 +54,21 @@ static_assert(kMtuBytes >= kMostFrameBytes, "what is fed must fit one buffer");
 class LineSink final : public FlowEventSink {
  public:
   LineSink(FILE* out, std::string pcap, const PolicyNames& names)
-      : out_(out), pcap_(std::move(pcap)), names_(names) {}
+      : out_(out), pcap_(std::move(pcap)), text_(names) {}
 
   bool push(const FlowEvent& event) noexcept override {
-    if (event.type == FlowEvent::Type::verdict) {
+    if (event.type == FlowEvent::Type::start) return true;
+    if (event.type != FlowEvent::Type::flow) {
       note(event);
       return true;
     }
     const auto said = said_.extract(event.flow_id);
     const Said nothing{event, {}};
     const Said& first = said.empty() ? nothing : said.mapped();
-    const std::string line =
-        to_eve_of_capture(event, first.first, first.hosts, names_, pcap_) + "\n";
-    ok_ &= std::fwrite(line.data(), 1, line.size(), out_) == line.size();
+    line_.clear();
+    text_.append_of_capture(event, first.first, first.hosts, pcap_, line_);
+    line_ += '\n';
+    ok_ &= std::fwrite(line_.data(), 1, line_.size(), out_) == line_.size();
     return ok_;
   }
   bool finish() noexcept { return std::fflush(out_) == 0 && ok_; }
@@ -85,7 +95,8 @@ class LineSink final : public FlowEventSink {
 
   FILE* out_;
   std::string pcap_;
-  const PolicyNames& names_;
+  EveText text_;
+  std::string line_;
   std::unordered_map<uint64_t, Said> said_;
   bool ok_ = true;
 };
@@ -120,7 +131,9 @@ class CaptureClock {
       const uint64_t us = *RTE_MBUF_DYNFIELD(mbuf, offset_, const rte_mbuf_timestamp_t*);
       latest_us_ = std::max(latest_us_, us);
     }
-    return {.ms = static_cast<uint32_t>(latest_us_ / 1000), .unix_ns = latest_us_ * 1000};
+    return {.ms = static_cast<uint32_t>(latest_us_ / 1000),
+            .unix_ns = latest_us_ * 1000,
+            .ns = latest_us_ * 1000};
   }
 
  private:
@@ -128,10 +141,30 @@ class CaptureClock {
   uint64_t latest_us_ = 0;
 };
 
+/// Rolls budgets as the gateway's control thread does, however far a capture's clock leaps.
+class BudgetTime {
+ public:
+  explicit BudgetTime(BudgetLedger& budgets) : budgets_(budgets) {}
+
+  void pass(int64_t now) noexcept {
+    constexpr int64_t kStepSeconds = 400;
+    if (budgets_.entries() == 0) rolled_ = now;
+    while (now - rolled_ > kStepSeconds) {
+      rolled_ += kStepSeconds;
+      budgets_.roll(rolled_);
+    }
+  }
+
+ private:
+  BudgetLedger& budgets_;
+  int64_t rolled_ = 0;
+};
+
 // Packets of one millisecond go together, as they would have come.
-void run_capture(Worker& worker, uint16_t port) {
+void run_capture(Worker& worker, uint16_t port, BudgetLedger& budgets) {
   constexpr uint32_t kQuietMs = 1000;
   CaptureClock clock;
+  BudgetTime budget_time(budgets);
   uint32_t last_ms = 0;
   std::array<rte_mbuf*, kBurst> received;
   for (;;) {
@@ -141,6 +174,7 @@ void run_capture(Worker& worker, uint16_t port) {
       const Now now = clock.at(received[from]);
       uint16_t to = from + 1;
       while (to < count && clock.at(received[to]).ms == now.ms) ++to;
+      budget_time.pass(static_cast<int64_t>(now.unix_ns / 1'000'000'000));
       if (now.ms - last_ms >= kQuietMs) worker.pass_time(now);
       last_ms = now.ms;
       worker.handle_received({received.data() + from, static_cast<size_t>(to - from)}, now);
@@ -152,16 +186,22 @@ void run_capture(Worker& worker, uint16_t port) {
 // What became of the packets, for the person who waits: flows alone do not show what was dropped.
 void say_what_happened(const StatsSegment& stats, size_t captures) {
   uint64_t packets = 0;
-  uint64_t checksums = 0;
-  std::string drops;
   stats.for_each([&](std::string_view family, std::string_view labels, uint64_t value) {
     if (family == "sallyport_packets_total" && labels.starts_with("direction=rx")) packets += value;
-    if (family != "sallyport_drops_total" || value == 0) return;
-    const std::string_view reason = labels.substr(labels.find('=') + 1);
-    if (reason == "bad_l4_checksum" || reason == "bad_ip_checksum") checksums += value;
-    drops +=
-        (drops.empty() ? ", dropped: " : ", ") + std::string(reason) + " " + std::to_string(value);
   });
+  uint64_t checksums = 0;
+  std::string drops;
+  const auto tell = [&](const auto& table) {
+    for (const auto& row : table) {
+      const std::string name(row.name);
+      const uint64_t dropped = stats.find("sallyport_drops_total", "reason=" + name).value_or(0);
+      if (dropped == 0) continue;
+      if (name == "bad_l4_checksum" || name == "bad_ip_checksum") checksums += dropped;
+      drops += (drops.empty() ? ", dropped: " : ", ") + name + " " + std::to_string(dropped);
+    }
+  };
+  tell(kDropReasonInfo);
+  tell(std::span(kDecodeFaultInfo).subspan(1));
   const std::string of = captures > 1 ? " of " + std::to_string(captures) + " captures" : "";
   std::fprintf(stderr, "%llu packets%s%s\n", static_cast<unsigned long long>(packets), of.c_str(),
                drops.c_str());
@@ -198,11 +238,34 @@ class PcapDevice {
   bool live_ = true;
 };
 
+/// A policy, and the labels that it decides by; null: they are unknown.
+struct Labelled {
+  std::unique_ptr<PolicyTable> table;
+  std::shared_ptr<const IdentityFeed> feed;
+};
+
+/// @return nothing, or what is wrong with the feed.
+std::optional<std::string> add_labels(int feed_fd, Labelled& out) {
+  const auto refused = [](Refusal why) { return "identity feed: " + std::string(explain(why)); };
+  const auto bytes = read_sealed_memfd(feed_fd, kMaxFeedBytes);
+  if (!bytes) return refused(bytes.error());
+  auto decoded = decode_identities(*bytes);
+  if (!decoded) return refused(decoded.error());
+  auto table = out.table->with_feed(decoded->feed);
+  if (!table) return refused(table.error());
+  out.table = std::move(*table);
+  out.feed = std::make_shared<const IdentityFeed>(std::move(decoded->feed));
+  return std::nullopt;
+}
+
 /// One process's replays: what captures share, and one worker for each of them.
 class Replayer {
  public:
   /// @return nothing, or what is wrong.
-  std::optional<std::string> start(std::unique_ptr<PolicyTable> table, FILE* out);
+  std::optional<std::string> start(Labelled labelled, FILE* out);
+
+  /// The resolvers whose answers count for destination bindings.
+  void trust(std::vector<IpAddress> resolvers) { resolvers_ = std::move(resolvers); }
 
   /// Runs one capture through a worker of its own.
   /// @param written  Where to write what is sent on; -1: nowhere.
@@ -220,11 +283,12 @@ class Replayer {
   std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool_{nullptr, rte_mempool_free};
   PolicySlot policies_{1};
   PolicyNames names_;
+  std::vector<IpAddress> resolvers_;
   std::unique_ptr<StatsSegment> stats_;
   std::unique_ptr<DatagramPool> datagrams_;
 };
 
-std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, FILE* out) {
+std::optional<std::string> Replayer::start(Labelled labelled, FILE* out) {
   auto eal = Eal::start(
       {.devices = {}, .main_core = core_, .hugepages = Hugepages::never, .total_mb = kMemoryMb});
   if (!eal) return eal.error();
@@ -236,8 +300,8 @@ std::optional<std::string> Replayer::start(std::unique_ptr<PolicyTable> table, F
   if (!stats) return stats.error();
   stats_ = std::move(*stats);
   datagrams_ = std::make_unique<DatagramPool>(FragmentLimits{.datagrams = kDatagrams}, 1);
-  names_.add(1, *table);
-  policies_.publish(std::move(table), std::chrono::milliseconds(0));
+  names_.add(1, *labelled.table, std::move(labelled.feed));
+  policies_.publish(std::move(labelled.table), std::chrono::milliseconds(0));
   out_ = out;
   return std::nullopt;
 }
@@ -254,6 +318,11 @@ std::optional<std::string> Replayer::run(const ReadyCapture& capture, const std:
   if (!port) return port.error();
   LineSink sink(out_, std::filesystem::path(name).filename(), names_);
   run_worker(capture, *port, transmit, sink);
+  // A packet that is nowhere would be one that nobody can account for: no replay is good without
+  // it.
+  if (const std::string wrong = imbalance_of_core(stats_->book_lines(0)); !wrong.empty()) {
+    return "the books do not balance, a fault of sallyport, please report it: " + wrong;
+  }
   if (!sink.finish()) return "cannot write its flow records";
   // net_pcap says "no more" both at the end of the file and when it has no buffer to fill.
   if (port->missed().no_buffer > 0) return "out of packet buffers: the capture was cut short";
@@ -274,11 +343,17 @@ void Replayer::run_worker(const ReadyCapture& capture, const Port& port, bool tr
   Handoff handoff(1);
   const Clock clock;
   const std::atomic<bool> stop{false};
+  BudgetLedger budgets(kBudgets, 1, 0);
+  stage.budgets = &budgets;
+  std::optional<Bindings> bindings;
+  if (!resolvers_.empty()) {
+    stage.bindings = &bindings.emplace(resolvers_, kBindingGraceSeconds, kBindings);
+  }
   Worker worker(stage, {.inside = port.id(), .outside = port.id(), .can_transmit = transmit},
                 Orientation::by_initiator, pool_.get(), sink, stats_->core(0), stats_->counters(0),
                 {policies_, clock, handoff, *datagrams_, FlowHash(0), stop});
   worker.join();
-  run_capture(worker, port.id());
+  run_capture(worker, port.id(), budgets);
   worker.end_all_flows();
   worker.leave();
 }
@@ -307,9 +382,16 @@ std::optional<std::string> replay_one(Replayer& replayer, const std::string& pat
 }
 
 int replay_all(const std::vector<std::string>& captures, const ReplayOptions& options,
-               std::unique_ptr<PolicyTable> table, FILE* out) {
+               Labelled labelled, FILE* out) {
   Replayer replayer;
-  if (const auto wrong = replayer.start(std::move(table), out)) return failed(*wrong);
+  if (const auto wrong = replayer.start(std::move(labelled), out)) return failed(*wrong);
+  std::vector<IpAddress> resolvers;
+  for (const std::string& text : options.resolvers) {
+    const auto address = parse_ip_address(text);
+    if (!address) return failed("--resolver: not an IP address: " + text);
+    resolvers.push_back(*address);
+  }
+  replayer.trust(std::move(resolvers));
   size_t good = 0;
   for (const std::string& path : captures) {
     if (const auto wrong = replay_one(replayer, path, options)) {
@@ -329,6 +411,10 @@ int replay(const ReplayOptions& options) {
   if (!image) return failed("policy image: " + std::string(explain(image.error())));
   auto table = PolicyTable::load(*image, 1);
   if (!table) return failed("policy image: " + std::string(explain(table.error())));
+  Labelled labelled{.table = std::move(*table), .feed = nullptr};
+  if (options.feed_fd >= 0) {
+    if (const auto wrong = add_labels(options.feed_fd, labelled)) return failed(*wrong);
+  }
   const auto captures = list_captures(options.captures);
   if (!captures) return failed(captures.error());
   if (captures->size() > 1 && !options.write_capture.empty()) {
@@ -339,7 +425,7 @@ int replay(const ReplayOptions& options) {
   const bool to_file = options.flows != "-";
   FILE* out = to_file ? std::fopen(options.flows.c_str(), "w") : stdout;
   if (out == nullptr) return failed(options.flows + ": " + std::strerror(errno));
-  const int status = replay_all(*captures, options, std::move(*table), out);
+  const int status = replay_all(*captures, options, std::move(labelled), out);
   if (to_file && std::fclose(out) != 0) return failed("cannot write " + options.flows);
   return status;
 }

@@ -8,10 +8,12 @@
 namespace sallyport {
 
 struct ReplayOptions {
-  int image_fd = -1;                  ///< A sealed memfd with the compiled policy.
-  std::vector<std::string> captures;  ///< Files, and folders of them.
-  std::string flows = "-";            ///< NDJSON, one line a flow; "-" is standard output.
-  std::string write_capture;          ///< Packets sent on, of one capture; empty: none is written.
+  int image_fd = -1;                   ///< A sealed memfd with the compiled policy.
+  int feed_fd = -1;                    ///< One with an identity feed; -1: labels are unknown.
+  std::vector<std::string> captures;   ///< Files, and folders of them.
+  std::string flows = "-";             ///< NDJSON, one line a flow; "-" is standard output.
+  std::string write_capture;           ///< Packets sent on, of one capture; empty: none is written.
+  std::vector<std::string> resolvers;  ///< Addresses whose answers count for destination bindings.
   ChecksumMode checksums = ChecksumMode::automatic;
 };
 

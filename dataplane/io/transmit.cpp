@@ -16,14 +16,6 @@ constexpr int kRetries = 8;
 constexpr size_t kMostSent = size_t{2} * kMostFragments;
 }  // namespace
 
-void Transmit::queue(Direction direction, rte_mbuf* mbuf) noexcept {
-  if (mbuf->pool == datagrams_) [[unlikely]] {
-    take_apart(direction, mbuf);
-  } else {
-    append(direction, mbuf);
-  }
-}
-
 // Not by rte_ipv4_fragment_packet() and its like: they give packets of several segments, which
 // net_af_xdp of DPDK 22.11 sends as if they were one, refuse DF, and for IPv6 forget the id. The
 // datagram itself stays as it is, because a flow may hold it as its guard.
@@ -35,34 +27,27 @@ void Transmit::take_apart(Direction direction, rte_mbuf* datagram) noexcept {
   std::array<rte_mbuf*, kMostSent> fragments;
   if (count > kMostSent ||
       rte_pktmbuf_alloc_bulk(pool_, fragments.data(), static_cast<unsigned>(count)) != 0) {
-    counters_.drop(DropReason::no_transmit_buffer);
+    counters_.drop(DropReason::no_transmit_buffer, direction);
     rte_pktmbuf_free(datagram);
     return;
   }
+  counters_.add(Counter::datagrams_cut_outbound, direction);
+  counters_.add(Counter::fragments_tx_outbound, direction, count);
   for (size_t i = 0; i < count; ++i) {
     rte_mbuf* mbuf = fragments[i];
     const auto room = static_cast<uint16_t>(shape.l3_offset + shape.most_bytes);
     char* out = rte_pktmbuf_append(mbuf, room);
     if (out == nullptr) {  // never: it came in a buffer of this pool
-      counters_.drop(DropReason::no_transmit_buffer);
+      counters_.drop(DropReason::no_transmit_buffer, direction);
       rte_pktmbuf_free(mbuf);
       continue;
     }
     const size_t bytes =
         write_fragment(frame, shape, i * step, {reinterpret_cast<uint8_t*>(out), room});
     rte_pktmbuf_trim(mbuf, static_cast<uint16_t>(room - bytes));
-    counters_.add(Counter::fragments_tx);
     append(direction, mbuf);
   }
   rte_pktmbuf_free(datagram);
-}
-
-void Transmit::append(Direction direction, rte_mbuf* mbuf) noexcept {
-  // Where both ways go to one port (replay), they keep their order.
-  if (ports_.inside == ports_.outside) direction = Direction::outbound;
-  Queue& queue = queues_[static_cast<size_t>(direction)];
-  queue.mbufs[queue.count++] = mbuf;
-  if (queue.count == queue.mbufs.size()) send(direction);
 }
 
 void Transmit::flush() noexcept {
@@ -74,9 +59,7 @@ void Transmit::send(Direction direction) noexcept {
   Queue& queue = queues_[static_cast<size_t>(direction)];
   const bool outbound = direction == Direction::outbound;
   const uint16_t port = outbound ? ports_.outside : ports_.inside;
-  uint64_t bytes = 0;
-  for (uint16_t i = 0; i < queue.count; ++i) bytes += rte_pktmbuf_pkt_len(queue.mbufs[i]);
-
+  uint64_t bytes = queue.bytes;
   uint16_t sent = queue.count;
   if (ports_.can_transmit) {
     sent = rte_eth_tx_burst(port, ports_.queue, queue.mbufs.data(), queue.count);
@@ -91,11 +74,15 @@ void Transmit::send(Direction direction) noexcept {
   if (sent < queue.count) {
     for (uint16_t i = sent; i < queue.count; ++i) bytes -= rte_pktmbuf_pkt_len(queue.mbufs[i]);
     rte_pktmbuf_free_bulk(queue.mbufs.data() + sent, queue.count - sent);
-    counters_.drop(DropReason::transmit_queue_full, queue.count - sent);
+    counters_.drop(DropReason::transmit_queue_full, direction, queue.count - sent);
   }
   counters_.add(outbound ? Counter::tx_packets_outside : Counter::tx_packets_inside, sent);
   counters_.add(outbound ? Counter::tx_bytes_outside : Counter::tx_bytes_inside, bytes);
+  // Of what goes both ways by the one port (replay) that port's is the way.
+  if (outbound && queue.inbound != 0) counters_.add(Counter::turned_outbound, queue.inbound);
   queue.count = 0;
+  queue.inbound = 0;
+  queue.bytes = 0;
 }
 
 }  // namespace sallyport

@@ -24,7 +24,10 @@ Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientati
 void Worker::run() noexcept {
   join();
   while (!shared_.stop.load(std::memory_order_relaxed)) {
-    const uint16_t received = turn(shared_.clock.now());
+    // The policy first: one that is put in force because a rule's time has come must not be asked
+    // about the time before.
+    const ActivePolicy* policy = shared_.policies.current();
+    const uint16_t received = turn(policy, shared_.clock.now());
     counters_.add(received > 0 ? Counter::polls_busy : Counter::polls_idle);
   }
   end_all_flows();
@@ -37,8 +40,8 @@ void Worker::end_all_flows() noexcept {
 }
 
 // One policy and one clock reading for all packets of the turn.
-uint16_t Worker::turn(Now now) noexcept {
-  take_policy(now);
+uint16_t Worker::turn(const ActivePolicy* policy, Now now) noexcept {
+  take_policy(policy, now);
   uint16_t received = receive(ports_.inside);
   if (ports_.outside != ports_.inside)
     received = static_cast<uint16_t>(received + receive(ports_.outside));
@@ -50,16 +53,16 @@ uint16_t Worker::turn(Now now) noexcept {
 }
 
 void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexcept {
-  take_policy(now);
+  take_policy(shared_.policies.current(), now);
   flows_.sweep();  // a capture's clock leaps: what ended in a silence must be gone before it breaks
-  count_received(received);
-  classify(received, classify_context(), burst_);
+  const bool inside = received.front()->port == ports_.inside;
+  count_received(inside, received.size(), classify(received, classify_context(), burst_));
   handle_burst();
   finish_turn(now);
 }
 
 void Worker::pass_time(Now now) noexcept {
-  take_policy(now);
+  take_policy(shared_.policies.current(), now);
   do {
     flows_.sweep();
   } while (flows_.sweep_is_due());
@@ -74,6 +77,10 @@ uint16_t Worker::take_handed_over() noexcept {
     std::array<rte_mbuf*, kBurst> mine;
     const uint16_t count = shared_.handoff.take(options_.worker, mine);
     if (count == 0) break;
+    uint64_t from_inside = 0;
+    for (uint16_t j = 0; j < count; ++j) from_inside += mine[j]->port == ports_.inside;
+    counters_.add(Counter::taken_over_outbound, from_inside);
+    counters_.add(Counter::taken_over_inbound, count - from_inside);
     classify({mine.data(), count}, classify_context(), burst_);
     // What fragments make up may belong to yet another worker. Nothing else leaves again: each
     // packet and each fragment has one owner, whoever is asked.
@@ -90,28 +97,26 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   if (count == 0) return 0;
   // Not every driver notes the port (net_ring does not), and the direction hangs on it.
   for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
-  count_received({received.data(), count});
-  classify({received.data(), count}, classify_context(), burst_);
+  const uint64_t bytes = classify({received.data(), count}, classify_context(), burst_);
+  count_received(port == ports_.inside, count, bytes);
   if (workers_ > 1) give_to_owners();
   handle_burst();
   return count;
 }
 
-void Worker::count_received(std::span<rte_mbuf* const> received) noexcept {
-  uint64_t bytes = 0;
-  for (const rte_mbuf* mbuf : received) bytes += rte_pktmbuf_pkt_len(mbuf);
-  const bool inside = received.front()->port == ports_.inside;
-  counters_.add(inside ? Counter::rx_packets_inside : Counter::rx_packets_outside, received.size());
+void Worker::count_received(bool inside, uint64_t packets, uint64_t bytes) noexcept {
+  counters_.add(inside ? Counter::rx_packets_inside : Counter::rx_packets_outside, packets);
   counters_.add(inside ? Counter::rx_bytes_inside : Counter::rx_bytes_outside, bytes);
+  counters_.record(Histogram::burst_size, packets);
 }
 
 void Worker::handle_burst() noexcept {
   if (burst_.count == 0) return;
-  find_flows(burst_, flows_.table());
+  flows_.find(burst_);
+  const bool orients = orientation_ == Orientation::by_initiator;
+  const OrientContext context{shared_.hash, flows_.table(), options_.limits.incomplete, counters_};
   for (uint16_t i = 0; i < burst_.count; ++i) {
-    if (orientation_ == Orientation::by_initiator) {
-      orient(burst_, i, shared_.hash, flows_.table(), options_.limits.incomplete);
-    }
+    if (orients) orient(burst_, i, context);
     flows_.handle(burst_, i);
   }
 }
@@ -131,17 +136,16 @@ void Worker::give_to_owners() noexcept {
       }
       ++kept;
     } else if (shared_.handoff.give(owner, burst_.mbuf[i])) {
-      counters_.add(Counter::handed_off);
+      counters_.add(Counter::handed_off_outbound, burst_.direction[i]);
     } else {
-      counters_.drop(DropReason::handoff_ring_full);
+      counters_.drop(DropReason::handoff_ring_full, burst_.direction[i]);
       rte_pktmbuf_free(burst_.mbuf[i]);
     }
   }
   burst_.count = kept;
 }
 
-void Worker::take_policy(Now now) noexcept {
-  const ActivePolicy* policy = shared_.policies.current();
+void Worker::take_policy(const ActivePolicy* policy, Now now) noexcept {
   flows_.begin_burst(policy, now);
   fragments_.begin_burst(now);
   if (policy == nullptr || policy->generation == generation_) return;
@@ -155,6 +159,7 @@ void Worker::take_policy(Now now) noexcept {
 void Worker::finish_turn(Now now) noexcept {
   flows_.sweep();
   transmit_.flush();
+  flows_.end_turn();
   if (now.ms - heartbeat_ms_ >= kHeartbeatMs) {
     heartbeat_ms_ = now.ms;
     stats_.heartbeat_unix_ns.store(now.unix_ns, std::memory_order_relaxed);

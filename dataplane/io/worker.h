@@ -45,7 +45,7 @@ class Worker {
 
   /// One turn of the loop with the given clock reading, for replay and tests.
   /// @return how many packets were received.
-  uint16_t turn(Now now) noexcept;
+  uint16_t turn(Now now) noexcept { return turn(shared_.policies.current(), now); }
   /// The same with packets the caller received.
   void handle_received(std::span<rte_mbuf* const> received, Now now) noexcept;
   /// Lets the time up to `now` pass without packets, for replay: whatever should have ended has.
@@ -53,17 +53,20 @@ class Worker {
   /// As at shutdown: drops the fragments that still wait, and ends every flow.
   void end_all_flows() noexcept;
 
+  FlowMemory flow_memory() const noexcept { return flows_.memory(); }
+
   void join() noexcept { shared_.policies.join(options_.worker); }
   void leave() noexcept { shared_.policies.leave(options_.worker); }
 
  private:
+  uint16_t turn(const ActivePolicy* policy, Now now) noexcept;
   uint16_t receive(uint16_t port) noexcept;
-  void count_received(std::span<rte_mbuf* const> received) noexcept;
+  void count_received(bool inside, uint64_t packets, uint64_t bytes) noexcept;
   uint16_t take_handed_over() noexcept;
   void give_to_owners() noexcept;
   void handle_burst() noexcept;
   void finish_turn(Now now) noexcept;
-  void take_policy(Now now) noexcept;
+  void take_policy(const ActivePolicy* policy, Now now) noexcept;
   ClassifyContext classify_context() noexcept {
     return {ports_, shared_.hash, fragments_, transmit_, counters_};
   }

@@ -145,4 +145,23 @@ Explanation Explainer::explain(const FlowDescription& flow) {
   return out;
 }
 
+std::vector<NearRule> Explainer::near_rules(const FlowDescription& flow, size_t limit) {
+  const uint32_t decider = decide(flow).rule;
+  const std::optional<Labels> labels = labels_of(flow);
+  const FlowFacts facts = flow.facts();
+  std::vector<NearRule> out;
+  uint32_t index = 0;
+  for (const PolicyModel& policy : models_.policies) {
+    for (const RuleModel& rule : policy.rules) {
+      const uint32_t at = index++;
+      if (rule.terms.action != RuleAction::allow || at == decider) continue;
+      out.push_back(
+          {at, &policy, &rule, matcher_.missing(policy, rule, facts, labels ? &*labels : nullptr)});
+    }
+  }
+  std::ranges::stable_sort(out, {}, [](const NearRule& one) { return weight_of(one.missing); });
+  if (out.size() > limit) out.resize(limit);
+  return out;
+}
+
 }  // namespace sallyport

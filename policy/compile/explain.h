@@ -59,6 +59,16 @@ struct Explanation {
   std::vector<const TriedRule*> nearest(size_t limit) const;
 };
 
+/// An Allow rule that does not decide a flow, and what is missing for it to match. Borrows from the
+/// models.
+struct NearRule {
+  uint32_t index = 0;  ///< Of PolicyTable::rule(): rules are tried in this order.
+  const PolicyModel* policy = nullptr;
+  const RuleModel* rule = nullptr;
+  /// As RuleMatcher::missing(); empty for one that matches and comes too late.
+  std::vector<Predicate> missing;
+};
+
 /// Asks decide() about flows, and finds out why it answers so. One thread at a time.
 class Explainer {
  public:
@@ -73,6 +83,9 @@ class Explainer {
   /// @throws std::runtime_error  When Hyperscan or memory fails.
   Decision decide(const FlowDescription& flow);
   Explanation explain(const FlowDescription& flow);
+  /// The `limit` Allow rules that lack the least to let the flow pass, the nearest first; of those
+  /// that lack as much, the first tried first. The one that decides it is not among them.
+  std::vector<NearRule> near_rules(const FlowDescription& flow, size_t limit);
 
   const PolicyModels& models() const noexcept { return models_; }
   const PolicyTable& table() const noexcept { return table_; }

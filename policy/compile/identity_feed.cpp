@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "policy/compile/reading.h"
@@ -78,6 +79,25 @@ void refuse_repeated(const YamlNode& list, const std::vector<Identity>& identiti
   }
 }
 
+/// The same where the two stand in different files. `files` says where each one's identities begin.
+void refuse_shared(std::span<const SourceFile> sources, const std::vector<size_t>& files,
+                   const std::vector<Identity>& identities, std::vector<Diagnostic>& out) {
+  std::map<IpAddress, size_t> owner;
+  for (size_t file = 0; file < files.size(); ++file) {
+    const size_t end = file + 1 < files.size() ? files[file + 1] : identities.size();
+    for (size_t i = files[file]; i < end; ++i) {
+      const auto [at, added] = owner.try_emplace(identities[i].address, file);
+      if (added || at->second == file) continue;
+      out.push_back({.file = sources[file].name,
+                     .code = "E014",
+                     .message = "address " + to_string(identities[i].address) + " stands in " +
+                                sources[at->second].name + ", too",
+                     .hint = "merge its labels into one entry"});
+      at->second = file;
+    }
+  }
+}
+
 void read_document(const YamlNode& document, std::vector<Identity>& out, Report& report) {
   MapReader root(document, "the document", report);
   constexpr std::array<std::string_view, 1> kVersions{"sallyport/v1"};
@@ -117,7 +137,9 @@ std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(
     std::span<const SourceFile> sources) {
   std::vector<Identity> out;
   std::vector<Diagnostic> diagnostics;
+  std::vector<size_t> files;
   for (const SourceFile& source : sources) {
+    files.push_back(out.size());
     if (source.text.size() <= kMaxYamlBytes && source.text.starts_with('{')) {
       auto quick = read_identity_json(source.text);
       if (quick && !has_repeated(*quick)) {
@@ -141,6 +163,7 @@ std::expected<std::vector<Identity>, std::vector<Diagnostic>> load_identities(
     if (empty) report.error(0, 0, "E024", "there is no IdentityFeed in the file");
     std::ranges::move(report.take(), std::back_inserter(diagnostics));
   }
+  if (files.size() > 1) refuse_shared(sources, files, out, diagnostics);
   if (!diagnostics.empty()) return std::unexpected(std::move(diagnostics));
   return out;
 }

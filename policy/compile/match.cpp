@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 
 #include "policy/compile/match_parts.h"
@@ -81,6 +82,21 @@ class RuleMatcher::Evaluation {
         regexes_(regexes),
         common_(match_who_and_when(policy, rule, facts, labels)) {}
 
+  std::vector<Predicate> missing() {
+    std::optional<std::vector<Predicate>> least;
+    const auto offer = [&least](std::vector<Predicate> lacks) {
+      if (!least || weight_of(lacks) < weight_of(*least)) least = std::move(lacks);
+    };
+    const auto offer_all = [&](Destination to) {
+      if (rule_.protocols.empty()) offer(missing_of(to, nullptr));
+      for (const ProtocolTerm& term : rule_.protocols) offer(missing_of(to, &term));
+    };
+    if (rule_.any_destination) offer_all(Destination::any);
+    if (lists_names(rule_)) offer_all(Destination::names);
+    if (lists_addresses(rule_)) offer_all(Destination::addresses);
+    return std::move(least).value_or(std::vector<Predicate>{});
+  }
+
   RuleMatch run() {
     const bool addresses = lists_addresses(rule_);
     const bool names = lists_names(rule_);
@@ -105,6 +121,25 @@ class RuleMatcher::Evaluation {
 
  private:
   enum class Destination : uint8_t { any, addresses, names };
+
+  std::vector<Predicate> missing_of(Destination to, const ProtocolTerm* term) {
+    std::vector<Predicate> out;
+    const auto keep = [&out](const std::vector<Predicate>& all) {
+      std::ranges::copy_if(all, std::back_inserter(out),
+                           [](const Predicate& one) { return one.state != MatchState::matched; });
+    };
+    keep(common_);
+    bool fits = true;
+    if (term != nullptr) {
+      const size_t before = out.size();
+      keep({match_carrier(*term, facts_)});
+      if (out.size() == before) keep(match_app(*term, facts_));
+      fits = out.size() == before;
+    }
+    keep(destination(to));
+    if (term != nullptr && fits) keep(match_details(*term, rule_.terms.action, facts_));
+    return out;
+  }
 
   void add_ways(Destination to) {
     if (rule_.protocols.empty()) add_way(to, nullptr);
@@ -183,6 +218,13 @@ std::string_view to_string(MatchState state) noexcept {
   return "";
 }
 
+size_t weight_of(const std::vector<Predicate>& missing) noexcept {
+  const auto protocols = std::ranges::count_if(missing, [](const Predicate& one) {
+    return one.what == kCarrierCondition || one.what == kAppCondition;
+  });
+  return missing.size() + static_cast<size_t>(protocols);
+}
+
 size_t RuleMatch::passed() const noexcept {
   return static_cast<size_t>(
       std::ranges::count(predicates, MatchState::matched, &Predicate::state));
@@ -199,6 +241,11 @@ RuleMatcher::~RuleMatcher() = default;
 RuleMatch RuleMatcher::match(const PolicyModel& policy, const RuleModel& rule,
                              const FlowFacts& facts, const Labels* labels) {
   return Evaluation(policy, rule, facts, labels, *regexes_).run();
+}
+
+std::vector<Predicate> RuleMatcher::missing(const PolicyModel& policy, const RuleModel& rule,
+                                            const FlowFacts& facts, const Labels* labels) {
+  return Evaluation(policy, rule, facts, labels, *regexes_).missing();
 }
 
 }  // namespace sallyport

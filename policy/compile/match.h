@@ -52,6 +52,10 @@ struct RuleMatch {
   const Predicate* failed() const noexcept;
 };
 
+/// How much RuleMatcher::missing() is: another protocol counts twice, for it stands for all that
+/// the rule asks of the bytes, too.
+size_t weight_of(const std::vector<Predicate>& missing) noexcept;
+
 /// Holds rules against flows condition by condition, with plain comparisons: slow, and for people
 /// to read. decide() alone says what happens to a flow. Keeps the regexes that it has compiled; one
 /// thread at a time.
@@ -66,6 +70,12 @@ class RuleMatcher {
   /// @throws std::runtime_error  When Hyperscan fails on a regex that the loader has let pass.
   RuleMatch match(const PolicyModel& policy, const RuleModel& rule, const FlowFacts& facts,
                   const Labels* labels);
+
+  /// What keeps the rule from matching: of the way in which the least is missing, all conditions
+  /// that failed or wait, not only the first. Empty for a rule that matches. What a protocol term
+  /// asks of bytes is left out where the protocol is another.
+  std::vector<Predicate> missing(const PolicyModel& policy, const RuleModel& rule,
+                                 const FlowFacts& facts, const Labels* labels);
 
  private:
   class Regexes;

@@ -52,6 +52,10 @@ bool lists_names(const RuleModel& rule);
 
 /// "tls 443, 8000-8099".
 std::string term_text(const ProtocolTerm& term);
+/// What match_carrier() and match_app() call their conditions.
+inline constexpr const char* kCarrierCondition = "protocols";
+inline constexpr const char* kAppCondition = "app";
+
 /// IP protocol and port.
 Predicate match_carrier(const ProtocolTerm& term, const FlowFacts& facts);
 /// What the bytes have to be; nothing for a term that does not ask.

@@ -163,7 +163,7 @@ Predicate match_carrier(const ProtocolTerm& term, const FlowFacts& facts) {
       term.ports.empty() || std::ranges::any_of(term.ports, [&facts](PortRange range) {
         return facts.destination_port >= range.first && facts.destination_port <= range.last;
       });
-  return settled("protocols", term_text(term), port_text(facts),
+  return settled(kCarrierCondition, term_text(term), port_text(facts),
                  port && carries(term.kind, facts.ip_protocol));
 }
 
@@ -171,9 +171,9 @@ std::vector<Predicate> match_app(const ProtocolTerm& term, const FlowFacts& fact
   const auto app = app_of(term.kind);
   if (!app) return {};
   const std::string wants = name_of(term.kind);
-  if (facts.app_known == Known::unknown) return {awaited("app", wants, kFactApp)};
+  if (facts.app_known == Known::unknown) return {awaited(kAppCondition, wants, kFactApp)};
   const bool present = facts.app_known == Known::present;
-  return {settled("app", wants, present ? std::string(to_string(facts.app)) : "none",
+  return {settled(kAppCondition, wants, present ? std::string(to_string(facts.app)) : "none",
                   present && facts.app == *app)};
 }
 

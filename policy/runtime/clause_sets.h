@@ -66,6 +66,7 @@ class Dimension {
     if (set.first() == set.end()) return;  // The empty set.
     if (count_ == kMaxParts) {
       spill_->add(set);
+      spilled_ = true;
       widen(spill_->first(), spill_->end());
       return;
     }
@@ -119,7 +120,7 @@ class Dimension {
       for (unsigned part = 0; part < common_count_; ++part) common &= bits_of(common_[part]);
       bits |= common;
     }
-    if (spill_ != nullptr) bits |= bits_of(*spill_);
+    if (spilled_) bits |= bits_of(*spill_);
     return bits;
   }
 
@@ -129,6 +130,7 @@ class Dimension {
   unsigned common_count_ = 0;
   uint32_t first_ = 0;
   uint32_t end_ = 0;
+  bool spilled_ = false;
   ClauseUnion* spill_ = nullptr;
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "policy/runtime/table_impl.h"
@@ -19,15 +20,19 @@ class Selection {
   }
   /// The first that is also in `set`.
   uint32_t first_in(SetView set, uint32_t from, uint32_t end) const noexcept {
+    if (set.first() == set.end()) return kNoClause;
     Dimension condition;
     condition.add(set);
-    auto all = all_;
+    std::array<const Dimension*, kMost + 1> all;
+    std::copy_n(all_.begin(), count_, all.begin());
     all[count_] = &condition;
     return first_common({all.data(), count_ + 1}, from, end);
   }
 
  private:
-  std::array<const Dimension*, 4 + kConditions + 1> all_{};
+  static constexpr size_t kMost = 4 + kConditions;
+
+  std::array<const Dimension*, kMost> all_;  // Filled up to count_.
   size_t count_ = 0;
 };
 
@@ -37,19 +42,19 @@ class Walk {
   Walk(const TableCore& core, const FlowFacts& facts, const Lookup& lookup) noexcept
       : core_(core), facts_(facts), lookup_(lookup) {
     // Names tell most rules apart, then addresses.
-    add_condition(kNameCondition);
+    constexpr ConditionBits kName = condition_bit(kNameCondition);
+    if ((core.active & kName) != 0) add_condition(kNameCondition);
     for (unsigned i = 0; i < lookup.fixed_count; ++i) {
       definite_.add(lookup.fixed[i]);
       possible_.add(lookup.fixed[i]);
     }
-    for (size_t kind = 0; kind < kConditions; ++kind) {
-      if (kind != kNameCondition) add_condition(kind);
-    }
+    for_each_condition(core.active & ~kName, [this](size_t kind) { add_condition(kind); });
   }
 
   Decision run() noexcept {
     uint32_t start = 0;
     for (const uint32_t end : core_.tier_ends) {
+      if (start == end) continue;
       const Step step = lookup_.unknown == 0 ? known_tier(start, end) : tier(start, end);
       if (step == Step::decided) return decided_by(decider_);
       if (step == Step::end) break;
@@ -65,16 +70,22 @@ class Walk {
   enum class Step : uint8_t { decided, next_tier, end };
 
   void add_condition(size_t kind) noexcept {
-    if (!core_.conditions[kind].active) return;
     definite_.add(lookup_.conditions[kind]);
     if (!is_unknown(kind)) possible_.add(lookup_.conditions[kind]);
   }
-  bool is_unknown(size_t kind) const noexcept { return (lookup_.unknown >> kind & 1) != 0; }
+  bool is_unknown(size_t kind) const noexcept {
+    return (lookup_.unknown & condition_bit(kind)) != 0;
+  }
   RuleAction action_of(uint32_t clause) const noexcept {
     return core_.rules[core_.clause_rules[clause]].terms.action;
   }
   bool in(uint32_t set, uint32_t clause) const noexcept {
     return (core_.set(set).word(clause / 64) >> (clause % 64) & 1) != 0;
+  }
+  /// Whether a clause in [first, end) may still match and is in `set`. `first` is the first that
+  /// may match: mostly it is in the set itself, and nothing needs to be searched.
+  bool any_possible(uint32_t set, uint32_t first, uint32_t end) const noexcept {
+    return in(set, first) || possible_.first_in(core_.set(set), first, end) != kNoClause;
   }
   bool bound(uint32_t clause) const noexcept {
     return facts_.binding_known != Known::present && in(core_.image->bound(), clause);
@@ -102,10 +113,11 @@ class Walk {
       return Step::end;
     }
     // Whatever the unknown facts turn out to be, one of [first, certain] decides, or a later tier.
-    const uint32_t last = certain == kNoClause ? end : certain + 1;
-    may_pass_ |= possible_.first_in(core_.set(passing_set()), start, last) != kNoClause;
-    note_awaited(start, certain == kNoClause ? end : certain);
-    return passes_on || pass_possible(start, certain == kNoClause ? end : certain) ? Step::next_tier
+    const uint32_t uncertain_end = certain == kNoClause ? end : certain;
+    const uint32_t decider_end = certain == kNoClause ? end : certain + 1;
+    may_pass_ = may_pass_ || any_possible(passing_set(), first, decider_end);
+    note_awaited(first, uncertain_end);
+    return passes_on || any_possible(core_.image->pass_on(), first, uncertain_end) ? Step::next_tier
                                                                                    : Step::end;
   }
 
@@ -122,18 +134,12 @@ class Walk {
                                                  : core_.image->passing();
   }
 
-  bool pass_possible(uint32_t start, uint32_t end) const noexcept {
-    return possible_.first_in(core_.set(core_.image->pass_on()), start, end) != kNoClause;
-  }
-
-  void note_awaited(uint32_t start, uint32_t end) noexcept {
-    for (size_t kind = 0; kind < kConditions; ++kind) {
-      if (!is_unknown(kind)) continue;
-      const SetView constrained = core_.set(core_.conditions[kind].constrained);
-      if (possible_.first_in(constrained, start, end) != kNoClause) {
+  void note_awaited(uint32_t first, uint32_t end) noexcept {
+    for_each_condition(lookup_.unknown, [&](size_t kind) {
+      if (any_possible(core_.conditions[kind].constrained, first, end)) {
         waits_for_ |= kFactOfCondition[kind];
       }
-    }
+    });
   }
 
   Decision decided_by(uint32_t clause) const noexcept {
@@ -184,14 +190,34 @@ class Walk {
   bool may_pass_ = false;  ///< Some unknown fact may still let the flow pass.
 };
 
+/// Whether a flow can be judged by its addresses, protocol, port and time alone, with all else
+/// open.
+bool is_opening(const PolicyTable::Impl& table, const FlowFacts& facts) noexcept {
+  const auto open = [](auto... known) { return ((known == Known::unknown) && ...); };
+  return table.identities == nullptr && !facts.budget_spent &&
+         open(facts.app_known, facts.name_known, facts.alpns_known, facts.ja4_known,
+              facts.ech_known, facts.method_known, facts.path_known, facts.headers_known,
+              facts.binding_known);
+}
+
 }  // namespace
 
 Decision decide(const PolicyTable& table, const FlowFacts& facts, unsigned worker) noexcept {
-  Lookup lookup;
-  if (!look_up(table.impl(), facts, worker, lookup)) {
-    return {.verdict = Verdict::deny, .reason = Reason::scan_error};
+  const PolicyTable::Impl& impl = table.impl();
+  const TableCore& core = *impl.core;
+  constexpr Decision kScanError{.verdict = Verdict::deny, .reason = Reason::scan_error};
+  if (worker >= core.workers.size()) return kScanError;
+  WorkerScratch& scratch = core.workers[worker];
+  const FixedSets sets = find_fixed(core, facts);
+  const bool opening = is_opening(impl, facts);
+  if (opening) {
+    if (const Decision* kept = scratch.openings.find(sets)) return *kept;
   }
-  return Walk(*table.impl().core, facts, lookup).run();
+  Lookup lookup;
+  if (!look_up(impl, facts, sets, scratch, lookup)) return kScanError;
+  const Decision decision = Walk(core, facts, lookup).run();
+  if (opening) scratch.openings.keep(sets, decision);
+  return decision;
 }
 
 }  // namespace sallyport

@@ -34,7 +34,8 @@ class FramedName {
   static constexpr size_t kTagBytes = 7;
   static constexpr size_t kMaxLabels = kMaxHostNameBytes + 1;
 
-  void append_tag(uint64_t hash) noexcept;
+  /// @return  Behind the tag. A byte more than the tag has is written.
+  static char* put_tag(uint64_t hash, char* out) noexcept;
 
   std::array<char, 2 + kMaxHostNameBytes + kMaxLabels * kTagBytes> bytes_;
   size_t size_ = 0;

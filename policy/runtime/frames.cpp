@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <new>
 
 namespace sallyport {
@@ -38,6 +39,18 @@ std::expected<std::vector<uint8_t>, Refusal> copy_mapped(int fd, size_t size) {
 
 }  // namespace
 
+std::expected<FrameHeader, Refusal> read_request(std::span<const uint8_t> message) noexcept {
+  FrameHeader header;
+  if (message.size() != sizeof header) return std::unexpected(Refusal::bad_frame);
+  std::memcpy(&header, message.data(), sizeof header);
+  const bool known = header.type == FrameType::push || header.type == FrameType::push_identities ||
+                     header.type == FrameType::query;
+  if (header.magic != kFrameMagic || header.version != kFrameVersion || !known) {
+    return std::unexpected(Refusal::bad_frame);
+  }
+  return header;
+}
+
 int required_seals() noexcept {
   return F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 }
@@ -54,7 +67,7 @@ std::expected<int, int> make_sealed_memfd(std::span<const uint8_t> image) {
   return fd;
 }
 
-std::expected<std::vector<uint8_t>, Refusal> read_sealed_memfd(int fd) {
+std::expected<std::vector<uint8_t>, Refusal> read_sealed_memfd(int fd, size_t max_bytes) {
   // Seals come first: only once shrinking and writing are impossible does the size that is read
   // below stay true, and a mapped page cannot fault or change under the copy.
   const int seals = ::fcntl(fd, F_GET_SEALS);
@@ -67,7 +80,7 @@ std::expected<std::vector<uint8_t>, Refusal> read_sealed_memfd(int fd) {
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size < ImageHeader::kBytes) return std::unexpected(Refusal::too_short);
-  if (size > kMaxImageBytes) return std::unexpected(Refusal::too_large);
+  if (size > max_bytes) return std::unexpected(Refusal::too_large);
   return copy_mapped(fd, size);
 }
 

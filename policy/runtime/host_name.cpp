@@ -40,19 +40,18 @@ HostNameFault HostName::assign(std::string_view text) noexcept {
   if (text.empty()) return HostNameFault::empty;
   if (text.front() == '[' && text.back() == ']') return HostNameFault::address_literal;
   if (text.size() > kMaxHostNameBytes) return HostNameFault::too_long;
+  const auto is_bad_label = [](size_t bytes) { return bytes == 0 || bytes > kMaxLabelBytes; };
   size_t label = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '.') {
-      if (label == 0) return HostNameFault::bad_label;
-      label = 0;
-      bytes_[i] = '.';
-      continue;
-    }
     bytes_[i] = kFold[static_cast<uint8_t>(text[i])];
-    if (bytes_[i] == 0) return HostNameFault::bad_byte;
-    if (++label > kMaxLabelBytes) return HostNameFault::bad_label;
+    if (bytes_[i] != 0) continue;
+    const size_t label_bytes = i - label;
+    if (text[i] != '.' && label_bytes <= kMaxLabelBytes) return HostNameFault::bad_byte;
+    if (is_bad_label(label_bytes)) return HostNameFault::bad_label;
+    bytes_[i] = '.';
+    label = i + 1;
   }
-  if (label == 0) return HostNameFault::bad_label;
+  if (is_bad_label(text.size() - label)) return HostNameFault::bad_label;
   if (is_dotted_quad({bytes_.data(), text.size()})) return HostNameFault::address_literal;
   size_ = static_cast<uint8_t>(text.size());
   return HostNameFault::none;

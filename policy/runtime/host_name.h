@@ -23,7 +23,7 @@ enum class HostNameFault : uint8_t {
 /// A-labels, no trailing dot. Owns its bytes and never allocates.
 class HostName {
  public:
-  HostName() = default;
+  HostName() noexcept {}  // Not "= default", with which "HostName{}" would clear the bytes, too.
 
   /// Canonicalises `text`: folds ASCII case, strips one trailing dot. On any fault the name is
   /// left empty. Reads nothing beyond `text`; never throws or allocates. RFC 1123 section 2.1,

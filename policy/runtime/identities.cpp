@@ -3,6 +3,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "policy/runtime/budget_state.h"
 #include "policy/runtime/table_impl.h"
 
 namespace sallyport {
@@ -21,9 +22,9 @@ class SelectorIndex {
   }
 
   /// The selectors that `labels` satisfy, sorted.
-  std::vector<uint32_t> match(const Identity& identity) {
+  std::vector<uint32_t> match(const LabelList& labels) {
     std::vector<uint32_t> touched;
-    for (const auto& [key, value] : identity.labels) {
+    for (const auto& [key, value] : labels) {
       text_.assign(key).append("=").append(value);
       const auto uses = uses_.find(text_);
       if (uses == uses_.end()) continue;
@@ -60,15 +61,14 @@ void append_clauses(SetView set, std::vector<uint32_t>& out) {
 
 }  // namespace
 
-IdentityBinding::IdentityBinding(const TableCore& core, std::span<const Identity> identities) {
+IdentityBinding::IdentityBinding(const TableCore& core, const IdentityFeed& feed) {
   const auto selector_sets = core.conditions[kLabelsCondition].sets;
   SelectorIndex selectors(core);
   std::map<std::vector<uint32_t>, uint32_t> known;  // Matched selectors to their set.
-  std::vector<std::pair<AddressKey, uint32_t>> entries;
-  entries.reserve(identities.size());
-  for (const Identity& identity : identities) {
-    auto matched = selectors.match(identity);
-    const auto [at, added] = known.try_emplace(std::move(matched), 0);
+  std::vector<uint32_t> sets_of_lists;
+  sets_of_lists.reserve(feed.label_lists.size());
+  for (const LabelList& labels : feed.label_lists) {
+    const auto [at, added] = known.try_emplace(selectors.match(labels), 0);
     if (added) {
       std::vector<uint32_t> clauses;
       for (const uint32_t selector : at->first) {
@@ -79,15 +79,17 @@ IdentityBinding::IdentityBinding(const TableCore& core, std::span<const Identity
       clauses.erase(repeated.begin(), repeated.end());
       at->second = pool_.add(clauses);
     }
-    entries.emplace_back(key_of(identity.address), at->second);
+    sets_of_lists.push_back(at->second);
+    labels_.push_back(labels_text(labels));
   }
-  // The last mention of an address wins: it comes first of its equals.
-  std::ranges::reverse(entries);
-  std::ranges::stable_sort(entries, {}, &std::pair<AddressKey, uint32_t>::first);
-  for (const auto& [address, set] : entries) {
-    if (!addresses_.empty() && addresses_.back() == address) continue;
-    addresses_.push_back(address);
-    address_sets_.push_back(set);
+  // Addresses ascend as bytes, and so do their keys.
+  addresses_.reserve(feed.entries.size());
+  address_sets_.reserve(feed.entries.size());
+  address_labels_.reserve(feed.entries.size());
+  for (const IdentityFeed::Entry& entry : feed.entries) {
+    addresses_.push_back(key_of(entry.address));
+    address_sets_.push_back(sets_of_lists[entry.labels]);
+    address_labels_.push_back(entry.labels);
   }
   for (const SetPool::Summary& one : pool_.summaries()) {
     summaries_.emplace_back(one.bits, one.words, 0);
@@ -102,6 +104,12 @@ SetView IdentityBinding::find(AddressKey source) const noexcept {
   if (at == addresses_.end() || *at != source) return {fb::Set(0, 0, 0), nullptr, nullptr};
   const uint32_t set = address_sets_[static_cast<size_t>(at - addresses_.begin())];
   return {sets_[set], summaries_.data(), pool_.words().data()};
+}
+
+std::string_view IdentityBinding::labels(AddressKey source) const noexcept {
+  const auto at = std::ranges::lower_bound(addresses_, source);
+  if (at == addresses_.end() || *at != source) return {};
+  return labels_[address_labels_[static_cast<size_t>(at - addresses_.begin())]];
 }
 
 }  // namespace sallyport

@@ -11,12 +11,12 @@
 namespace sallyport {
 namespace {
 
-/// The first 64 bytes of an image, little-endian. The digest covers `covered` and the payload's
-/// own digest, so that no bit of the file is outside it.
+/// The first 64 bytes of an image or a feed, little-endian. The digest covers `covered` and the
+/// payload's own digest, so that no bit of the file is outside it.
 struct Header {
   struct Covered {
-    std::array<char, 8> magic{'S', 'P', 'P', 'O', 'L', 'I', 'C', 'Y'};
-    uint32_t format = kImageFormat;
+    std::array<char, 8> magic{};
+    uint32_t format = 0;
     uint32_t reserved = 0;
     uint64_t payload_bytes = 0;
     uint64_t reserved2 = 0;
@@ -58,8 +58,10 @@ uint64_t payload_revision(std::span<const uint8_t> payload) {
   return revision_of(sha256(payload));
 }
 
-std::vector<uint8_t> seal_image(std::span<const uint8_t> payload) {
+std::vector<uint8_t> seal(const SealKind& kind, std::span<const uint8_t> payload) {
   Header header;
+  header.covered.magic = kind.magic;
+  header.covered.format = kind.format;
   header.covered.payload_bytes = payload.size();
   header.digest = sha256(bytes_of(header.covered), sha256(payload));
   std::vector<uint8_t> image(sizeof header + payload.size());
@@ -68,13 +70,14 @@ std::vector<uint8_t> seal_image(std::span<const uint8_t> payload) {
   return image;
 }
 
-std::expected<OpenedImage, Refusal> open_image(std::span<const uint8_t> image) {
+std::expected<OpenedImage, Refusal> open_sealed(const SealKind& kind,
+                                                std::span<const uint8_t> image) {
   if (image.size() < sizeof(Header)) return std::unexpected(Refusal::too_short);
-  if (image.size() > kMaxImageBytes) return std::unexpected(Refusal::too_large);
+  if (image.size() > kind.max_bytes) return std::unexpected(Refusal::too_large);
   Header header;
   std::memcpy(&header, image.data(), sizeof header);
-  if (header.covered.magic != Header::Covered{}.magic) return std::unexpected(Refusal::bad_magic);
-  if (header.covered.format != kImageFormat) return std::unexpected(Refusal::unsupported_format);
+  if (header.covered.magic != kind.magic) return std::unexpected(Refusal::bad_magic);
+  if (header.covered.format != kind.format) return std::unexpected(Refusal::unsupported_format);
   const auto payload = image.subspan(sizeof header);
   if (header.covered.payload_bytes != payload.size()) return std::unexpected(Refusal::bad_length);
   const Digest payload_digest = sha256(payload);
@@ -84,11 +87,16 @@ std::expected<OpenedImage, Refusal> open_image(std::span<const uint8_t> image) {
   return OpenedImage{payload, revision_of(payload_digest)};
 }
 
-std::string revision_text(uint64_t revision) {
+std::array<char, 12> revision_digits(uint64_t revision) noexcept {
   constexpr std::string_view kHex = "0123456789abcdef";
-  std::string text(12, '0');
-  for (size_t i = text.size(); i-- > 0; revision >>= 4) text[i] = kHex[revision & 0xf];
-  return text;
+  std::array<char, 12> digits;
+  for (size_t i = digits.size(); i-- > 0; revision >>= 4) digits[i] = kHex[revision & 0xf];
+  return digits;
+}
+
+std::string revision_text(uint64_t revision) {
+  const auto digits = revision_digits(revision);
+  return {digits.begin(), digits.end()};
 }
 
 }  // namespace sallyport

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -8,17 +9,17 @@
 
 namespace sallyport {
 
-/// Why an image, or the push that carried it, was refused. Each value is one documented refusal;
-/// after any of them the table in force stays in force.
+/// Why an image or an identity feed, or the push that carried it, was refused. Each value is one
+/// documented refusal; after any of them what was in force stays in force.
 enum class Refusal : uint32_t {
   none,
   too_short,           ///< Smaller than its header.
-  too_large,           ///< Over kMaxImageBytes.
-  bad_magic,           ///< Not a policy image.
+  too_large,           ///< Over kMaxImageBytes, or over a limit of identity_codec.h.
+  bad_magic,           ///< Not a policy image, or not an identity feed.
   unsupported_format,  ///< Made by an older or newer format than this program reads.
   bad_length,          ///< Cut short, or bytes behind its end.
   bad_digest,          ///< SHA-256 does not match: altered.
-  bad_structure,       ///< FlatBuffers verification failed.
+  bad_structure,       ///< FlatBuffers verification failed, or a length leads past the end.
   bad_content,         ///< An index, order or range inside does not hold.
   foreign_cpu,         ///< Its Hyperscan database is for another CPU or Hyperscan version.
   no_memory,           ///< An allocation failed while loading.
@@ -44,6 +45,7 @@ std::string_view explain(Refusal refusal) noexcept;
 
 /// A policy revision as users see it: 12 hex digits. The number is the first 48 bits of the
 /// payload's SHA-256, so the same policy has the same revision on every node.
+std::array<char, 12> revision_digits(uint64_t revision) noexcept;
 std::string revision_text(uint64_t revision);
 
 }  // namespace sallyport

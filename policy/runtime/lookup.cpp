@@ -1,3 +1,7 @@
+#include <x86intrin.h>
+
+#include <bit>
+
 #include "policy/runtime/framed_name.h"
 #include "policy/runtime/table_impl.h"
 
@@ -19,9 +23,11 @@ class Scan {
            unsigned patterns) noexcept {
     if (!database || text.empty()) return true;
     patterns_ = patterns;
+    const uint64_t before = __rdtsc();
     const hs_error_t error =
         hs_scan(database.get(), text.data(), static_cast<unsigned>(text.size()), 0,
                 worker.hyperscan.get(), on_match, this);
+    worker.scan_ticks += __rdtsc() - before;
     return error == HS_SUCCESS && !broken_;
   }
 
@@ -78,18 +84,16 @@ size_t index_of(std::span<const std::string_view> values, std::string_view text)
 
 class Filler {
  public:
-  Filler(const PolicyTable::Impl& table, const FlowFacts& facts, WorkerScratch& worker,
-         Lookup& out) noexcept
-      : table_(table), core_(*table.core), facts_(facts), worker_(worker), out_(out) {}
+  Filler(const PolicyTable::Impl& table, const FlowFacts& facts, const FixedSets& sets,
+         WorkerScratch& worker, Lookup& out) noexcept
+      : table_(table), core_(*table.core), facts_(facts), sets_(sets), worker_(worker), out_(out) {}
 
   bool fill() noexcept {
     add_fixed();
-    for (size_t kind = 0; kind < kConditions; ++kind) {
-      const ConditionView& condition = core_.conditions[kind];
-      if (!condition.active) continue;
+    for_each_condition(core_.active, [this](size_t kind) {
       out_.conditions[kind].use_spill(worker_.unions[kind]);
-      out_.conditions[kind].add(core_.set(condition.base));
-    }
+      out_.conditions[kind].add(core_.set(core_.conditions[kind].base));
+    });
     add_labels();
     add_values();
     return add_name() && add_path() && add_headers();
@@ -97,33 +101,26 @@ class Filler {
 
  private:
   void add_fixed() noexcept {
-    const fb::Image& image = *core_.image;
-    add_interval(core_.source, key_of(facts_.source), image.source()->base());
-    add_interval(core_.destination, key_of(facts_.destination), image.destination()->base());
-    add_interval(core_.time, facts_.unix_seconds, image.time()->base());
+    if (!core_.source.trivial()) add_interval(core_.source.base, sets_.source);
+    if (!core_.destination.trivial()) add_interval(core_.destination.base, sets_.destination);
+    if (!core_.time.trivial()) add_interval(core_.time.base, sets_.time);
     Dimension& l4 = out_.fixed[out_.fixed_count++];
-    l4.add(core_.set(image.l4_base()));
-    if (facts_.ip_protocol == kIpProtocolTcp) {
-      l4.add(core_.set(core_.tcp.find(facts_.destination_port)));
-    } else if (facts_.ip_protocol == kIpProtocolUdp) {
-      l4.add(core_.set(core_.udp.find(facts_.destination_port)));
-    } else if (facts_.ip_protocol == kIpProtocolIcmp || facts_.ip_protocol == kIpProtocolIcmpV6) {
-      l4.add(core_.set(image.icmp()));
-    }
+    l4.add(core_.set(core_.l4_base));
+    if (sets_.l4 != FixedSets::kNoSet) l4.add(core_.set(sets_.l4));
   }
 
-  template <typename Map, typename Key>
-  void add_interval(const Map& map, Key key, uint32_t base) noexcept {
-    if (map.trivial()) return;
+  void add_interval(uint32_t base, uint32_t set) noexcept {
     Dimension& dimension = out_.fixed[out_.fixed_count++];
     dimension.add(core_.set(base));
-    dimension.add(core_.set(map.find(key)));
+    dimension.add(core_.set(set));
   }
+
+  bool is_active(size_t kind) const noexcept { return (core_.active & condition_bit(kind)) != 0; }
 
   /// Whether a condition has to be looked up. Notes it when its fact is unknown.
   bool known(size_t kind, Known known) noexcept {
-    if (!core_.conditions[kind].active) return false;
-    if (known == Known::unknown) out_.unknown |= static_cast<uint16_t>(1u << kind);
+    if (!is_active(kind)) return false;
+    if (known == Known::unknown) out_.unknown |= condition_bit(kind);
     return known == Known::present;
   }
   void add(size_t kind, size_t index) noexcept {
@@ -149,7 +146,7 @@ class Filler {
     // Absence of the extension is a value, too.
     if (known(kEchCondition, facts_.ech_known)) {
       add(kEchCondition, kWithEch);
-    } else if (facts_.ech_known == Known::absent && core_.conditions[kEchCondition].active) {
+    } else if (facts_.ech_known == Known::absent && is_active(kEchCondition)) {
       add(kEchCondition, kWithoutEch);
     }
     if (known(kMethodCondition, facts_.method_known)) {
@@ -233,7 +230,7 @@ class Filler {
         const size_t pattern = word * 64 + static_cast<size_t>(std::countr_zero(bits));
         for (size_t i = 0; i < kHeaderConditions; ++i) {
           const size_t kind = kHeaderCondition + i;
-          if (core_.conditions[kind].active) add(kind, pattern);
+          if (is_active(kind)) add(kind, pattern);
         }
       }
     }
@@ -248,6 +245,7 @@ class Filler {
   const PolicyTable::Impl& table_;
   const TableCore& core_;
   const FlowFacts& facts_;
+  const FixedSets& sets_;
   WorkerScratch& worker_;
   Lookup& out_;
 };
@@ -264,12 +262,9 @@ std::string_view FramedText::frame(std::string_view text) noexcept {
 }
 
 AddressKey key_of(const IpAddress& address) noexcept {
-  AddressKey key;
-  for (size_t i = 0; i < 8; ++i) {
-    key.high = key.high << 8 | address.bytes[i];
-    key.low = key.low << 8 | address.bytes[i + 8];
-  }
-  return key;
+  const auto words = std::bit_cast<std::array<uint64_t, 2>>(address.bytes);
+  static_assert(std::endian::native == std::endian::little);
+  return {std::byteswap(words[0]), std::byteswap(words[1])};
 }
 
 template <typename Key, typename Stored>
@@ -288,10 +283,25 @@ template struct IntervalLookup<AddressKey, fb::Address>;
 template struct IntervalLookup<uint16_t, uint16_t>;
 template struct IntervalLookup<int64_t, int64_t>;
 
-bool look_up(const PolicyTable::Impl& table, const FlowFacts& facts, unsigned worker,
-             Lookup& out) noexcept {
-  if (worker >= table.core->workers.size()) return false;
-  return Filler(table, facts, table.core->workers[worker], out).fill();
+FixedSets find_fixed(const TableCore& core, const FlowFacts& facts) noexcept {
+  FixedSets out;
+  if (!core.source.trivial()) out.source = core.source.find(key_of(facts.source));
+  if (!core.destination.trivial())
+    out.destination = core.destination.find(key_of(facts.destination));
+  if (!core.time.trivial()) out.time = core.time.find(facts.unix_seconds);
+  if (facts.ip_protocol == kIpProtocolTcp) {
+    out.l4 = core.tcp.find(facts.destination_port);
+  } else if (facts.ip_protocol == kIpProtocolUdp) {
+    out.l4 = core.udp.find(facts.destination_port);
+  } else if (facts.ip_protocol == kIpProtocolIcmp || facts.ip_protocol == kIpProtocolIcmpV6) {
+    out.l4 = core.icmp;
+  }
+  return out;
+}
+
+bool look_up(const PolicyTable::Impl& table, const FlowFacts& facts, const FixedSets& sets,
+             WorkerScratch& worker, Lookup& out) noexcept {
+  return Filler(table, facts, sets, worker, out).fill();
 }
 
 }  // namespace sallyport

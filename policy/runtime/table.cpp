@@ -90,8 +90,8 @@ void bind_conditions(TableCore& core) {
   for (uint32_t kind = 0; kind < kConditions; ++kind) {
     const fb::Condition& condition = *conditions.Get(kind);
     const SetView constrained = core.set(condition.constrained());
-    core.conditions[kind] = {.active = constrained.first() != constrained.end(),
-                             .base = condition.base(),
+    if (constrained.first() != constrained.end()) core.active |= condition_bit(kind);
+    core.conditions[kind] = {.base = condition.base(),
                              .constrained = condition.constrained(),
                              .sets = span_of(*condition.sets())};
   }
@@ -104,12 +104,16 @@ void bind_views(TableCore& core) {
   core.sets = span_of(*image.sets());
   core.summaries = span_of(*image.summaries()).data();
   core.words = image.words()->data();
-  core.source = {span_of(*image.source()->starts()), span_of(*image.source()->sets())};
+  core.source = {span_of(*image.source()->starts()), span_of(*image.source()->sets()),
+                 image.source()->base()};
   core.destination = {span_of(*image.destination()->starts()),
-                      span_of(*image.destination()->sets())};
+                      span_of(*image.destination()->sets()), image.destination()->base()};
   core.tcp = {span_of(*image.tcp()->starts()), span_of(*image.tcp()->sets())};
   core.udp = {span_of(*image.udp()->starts()), span_of(*image.udp()->sets())};
-  core.time = {span_of(*image.time()->starts()), span_of(*image.time()->sets())};
+  core.time = {span_of(*image.time()->starts()), span_of(*image.time()->sets()),
+               image.time()->base()};
+  core.l4_base = image.l4_base();
+  core.icmp = image.icmp();
   core.header_patterns = span_of(*image.header_patterns());
   core.rules.reserve(image.rules()->size());
   for (const fb::Rule* rule : *image.rules()) core.rules.push_back(rule_of(image, *rule));
@@ -165,7 +169,7 @@ Refusal ready_workers(unsigned workers, TableCore& core) {
     }
     worker.unions.resize(kConditions);
     for (size_t kind = 0; kind < kConditions; ++kind) {
-      if (core.conditions[kind].active) worker.unions[kind] = ClauseUnion(clauses);
+      if ((core.active & condition_bit(kind)) != 0) worker.unions[kind] = ClauseUnion(clauses);
     }
     worker.header_values.resize(pattern_words);
     worker.header_line.resize(pattern_words);
@@ -206,7 +210,16 @@ std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::load(
 std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::with_identities(
     std::span<const Identity> identities) const {
   try {
-    auto binding = std::make_unique<IdentityBinding>(*impl_->core, identities);
+    return with_feed(make_identity_feed(identities));
+  } catch (const std::bad_alloc&) {
+    return std::unexpected(Refusal::no_memory);
+  }
+}
+
+std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::with_feed(
+    const IdentityFeed& feed) const {
+  try {
+    auto binding = std::make_unique<IdentityBinding>(*impl_->core, feed);
     if (!binding->ok()) return std::unexpected(Refusal::too_large);
     return std::unique_ptr<PolicyTable>(
         new PolicyTable(std::make_unique<Impl>(impl_->core, std::move(binding))));
@@ -215,8 +228,18 @@ std::expected<std::unique_ptr<PolicyTable>, Refusal> PolicyTable::with_identitie
   }
 }
 
+std::unique_ptr<PolicyTable> PolicyTable::again() const {
+  return std::unique_ptr<PolicyTable>(
+      new PolicyTable(std::make_unique<Impl>(impl_->core, impl_->identities)));
+}
+
 PolicyTable::PolicyTable(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 PolicyTable::~PolicyTable() = default;
+
+uint64_t PolicyTable::take_scan_ticks(unsigned worker) const noexcept {
+  auto& workers = impl_->core->workers;
+  return worker < workers.size() ? std::exchange(workers[worker].scan_ticks, 0) : 0;
+}
 
 uint64_t PolicyTable::revision() const noexcept {
   return impl_->core->revision;
@@ -225,12 +248,21 @@ uint32_t PolicyTable::rule_count() const noexcept {
   return static_cast<uint32_t>(impl_->core->rules.size());
 }
 
+uint32_t PolicyTable::rules_in_time(int64_t unix_seconds) const noexcept {
+  const TimeLookup& time = impl_->core->time;
+  return time.trivial() ? 0 : time.find(unix_seconds);
+}
+
 RuleInfo PolicyTable::rule(uint32_t index) const noexcept {
   return index < rule_count() ? impl_->core->rules[index] : RuleInfo{};
 }
 
 std::span<const std::string_view> PolicyTable::header_names() const noexcept {
   return impl_->core->header_names;
+}
+
+std::string_view PolicyTable::labels_of(const IpAddress& source) const noexcept {
+  return impl_->identities != nullptr ? impl_->identities->labels(key_of(source)) : "";
 }
 
 }  // namespace sallyport

@@ -34,16 +34,30 @@ class PolicyTable {
   /// only one at a time. An address given twice has the labels of its last mention.
   std::expected<std::unique_ptr<PolicyTable>, Refusal> with_identities(
       std::span<const Identity> identities) const;
+  /// As with_identities(). `feed` may be freed afterwards.
+  std::expected<std::unique_ptr<PolicyTable>, Refusal> with_feed(const IdentityFeed& feed) const;
+  /// The same once more, labels and all, to be put in force anew.
+  std::unique_ptr<PolicyTable> again() const;
   ~PolicyTable();
   PolicyTable(const PolicyTable&) = delete;
   PolicyTable& operator=(const PolicyTable&) = delete;
 
   uint64_t revision() const noexcept;
   uint32_t rule_count() const noexcept;
+  /// Which rules are in their time: two times with the same answer have the same rules. Another
+  /// answer than before means that a rule's notBefore or expiresAt has passed.
+  uint32_t rules_in_time(int64_t unix_seconds) const noexcept;
   /// `index` below rule_count(); anything else gives an empty RuleInfo.
   RuleInfo rule(uint32_t index) const noexcept;
   /// Names of the header fields that any rule asks for, sorted: what FlowFacts.headers must hold.
   std::span<const std::string_view> header_names() const noexcept;
+  /// All labels of an inside address as one text (labels_text), the same for the same set of them.
+  /// Empty for an address without any, and while no identities are loaded.
+  std::string_view labels_of(const IpAddress& source) const noexcept;
+
+  /// Ticks of the time-stamp counter that a worker's decisions have spent in Hyperscan since the
+  /// last call. For that worker alone.
+  uint64_t take_scan_ticks(unsigned worker) const noexcept;
 
   struct Impl;
   const Impl& impl() const noexcept { return *impl_; }

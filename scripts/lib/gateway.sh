@@ -3,6 +3,7 @@
 dataplane_socket=$lab_run/dataplane.sock
 agent_socket=$lab_run/agent.sock
 stats=$lab_run/stats
+budget_state=$lab/state/budgets.state
 flow_log=$lab/log/flows.ndjson
 as_nobody=(setpriv --reuid nobody --regid nogroup --clear-groups)
 
@@ -13,6 +14,7 @@ inside_device=net_af_xdp0,iface=sp-in
 outside_device=net_af_xdp1,iface=sp-out
 worker_cores=1
 hugepages=never
+more_config=   # further sections
 
 gateway_config() {
   cat <<END
@@ -36,6 +38,9 @@ paths:
   stats: $stats
   flow_log: $flow_log
   policy_image: $lab/state/last-good.spimg
+  identity_feed: $lab/state/last-good.spids
+  budget_state: $budget_state
+$more_config
 END
 }
 
@@ -50,12 +55,13 @@ dataplane_start() {
 }
 
 # agent_start [POLICY]: puts the file where the agent reads it and starts the agent unprivileged.
+agent_options=()   # a test may set more of them
 agent_start() {
   [[ -x $build/sallyport-control ]] || die 1 "$build/sallyport-control is not built"
   (($# == 0)) || cp "$1" "$lab/policy/demo.yaml"
   cp "$build/sallyport-control" "$lab/bin/"
   lab_spawn agent "${as_nobody[@]}" "$lab/bin/sallyport-control" --policy "$lab/policy" \
-    --dataplane-socket "$dataplane_socket" --socket "$agent_socket" --state-dir "$lab/state"
+    --dataplane-socket "$dataplane_socket" --socket "$agent_socket" --state-dir "$lab/state" "${agent_options[@]}"
   wait_for 20 agent_ready || die 1 "the agent did not push its policy in 20 s"
   lab_alive agent || die 1 "the agent ended: $(tail -n 3 "$lab/log/agent.err")"
 }
@@ -165,11 +171,13 @@ judge() {
 # slow_download_start: a download of some seconds from an allowed name, in the background; returns once
 # bytes flow. slow_download_wait: waits for its end; true if every byte arrived as it was sent.
 slow_bytes_arrived() { [[ $(stat -c %s "$lab/slow.bin" 2>/dev/null || echo 0) -gt 500000 ]]; }
+download_options=()   # of curl; a test may set some
 slow_download_start() {
   slow_port=$((next_port += 1))
   rm -f "$lab/slow.bin"
   lab_spawn download ip netns exec sp-client curl --silent --show-error --cacert "$lab/ca.pem" --max-time 30 \
-    --local-port "$slow_port" --output "$lab/slow.bin" https://allowed.sp.test/slow/10mb.bin
+    --local-port "$slow_port" --output "$lab/slow.bin" "${download_options[@]}" \
+    https://allowed.sp.test/slow/10mb.bin
   wait_for 5 slow_bytes_arrived || die 1 "the slow download did not start: $(<"$lab/log/download.err")"
 }
 slow_download_wait() {
@@ -178,3 +186,26 @@ slow_download_wait() {
 }
 
 file_sum() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+# keep_alive_start NAME: a connection over TLS from $kept_port that has asked for a page and got it.
+# keep_alive_again: asks it for another; true if that came. What came of both is in $lab/log/kept.{out,err}.
+keep_alive_start() {
+  kept_name=$1
+  kept_port=$((next_port += 1))
+  kept_pages=0
+  rm -f "$lab/kept.in"
+  mkfifo "$lab/kept.in"
+  # shellcheck disable=SC2016 # the inner shell's words
+  lab_spawn kept ip netns exec sp-client bash -c 'exec openssl s_client -quiet -CAfile "$1" -bind "$2" -connect "$3" \
+    -servername "$4" <"$5"' _ "$lab/ca.pem" "$client_ip4:$kept_port" "$server_ip4:443" "$1" "$lab/kept.in"
+  exec {kept_in}<>"$lab/kept.in"
+  keep_alive_again || die 1 "the connection to keep did not start: $(tail -n 1 "$lab/log/kept.err")"
+}
+kept_has_pages() { [[ $(grep -c "hello from $kept_name" "$lab/log/kept.out") -ge $kept_pages ]]; }
+kept_is_settled() { kept_has_pages || lab_dead kept; }
+keep_alive_again() {
+  kept_pages=$((kept_pages + 1))
+  printf 'GET / HTTP/1.1\r\nHost: %s\r\n\r\n' "$kept_name" >&"$kept_in"
+  wait_for 10 kept_is_settled && kept_has_pages
+}
+kept_was_reset() { lab_dead kept && grep -q 'errno=104' "$lab/log/kept.err"; }

@@ -133,7 +133,9 @@ http {
     ssl_certificate $lab/server.pem; ssl_certificate_key $lab/server.key;
     root $lab/www;
     location = / { default_type text/plain; return 200 "hello from \$host\n"; }
-    location /slow/ { alias $lab/www/; limit_rate 2500k; }
+    # The server's pace, not the client's: what waits in a client's buffer needs no gateway any more.
+    location /slow/ { alias $lab/www/; limit_rate 2500k; sendfile_max_chunk 64k; }
+    location /drip/ { alias $lab/www/; limit_rate 700k; sendfile_max_chunk 64k; }
   }
 }
 END
@@ -188,6 +190,7 @@ lab_clear() {
   done
   rmdir /etc/netns 2>/dev/null || true
   [[ ! -s $lab/hugepages ]] || cat "$lab/hugepages" >"$hugepages_setting" || true
+  umount "$lab/small" 2>/dev/null || true   # a disk that a test has filled
   rm -rf "$lab" "$lab_run"
 }
 

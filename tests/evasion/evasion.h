@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/inspect/fault_info.h"
 #include "tests/pipeline/conversation.h"
 
 // What the tables of this folder share. A case is a way to get bytes past the gateway: `server`
@@ -87,11 +88,28 @@ inline bool has_reset(const std::vector<Bytes>& frames) {
       frames, [](const Bytes& frame) { return (decoded(frame).tcp_flags & kRst) != 0; });
 }
 
+/// Whether a client was told that it is denied: by RST, or in the server's name with FIN.
+inline bool is_told(const std::vector<Bytes>& frames) {
+  return std::ranges::any_of(
+      frames, [](const Bytes& frame) { return (decoded(frame).tcp_flags & (kRst | kFin)) != 0; });
+}
+
 /// The verdict the one flow of `pipeline` has come to.
 inline Right verdict(const Pipeline& pipeline) {
   if (pipeline.counter("sallyport_flows", "state=allowed") == 1) return Right::allow;
   if (pipeline.counter("sallyport_flows", "state=denied") == 1) return Right::deny;
   return Right::none;
+}
+
+/// What the one flow of `pipeline` leaves in its record as the reason of its last verdict, or, if
+/// its bytes break their protocol, as the fault. Ends the flow.
+inline std::string recorded_why(Pipeline& pipeline) {
+  pipeline.end_all_flows();
+  const auto events = pipeline.events();
+  if (events.empty() || events.back().type != FlowEvent::Type::flow) return "no record";
+  const FlowEvent& record = events.back();
+  if (record.fault == InspectFault::none) return std::string(to_string(record.reason));
+  return std::string(kInspectFaultInfo[static_cast<size_t>(record.fault)].name);
 }
 
 /// Everything that left must come to at most `leaves`, and at least `least` bytes of it, whoever
@@ -134,8 +152,21 @@ struct StreamCase {
   std::string server;
   std::vector<Say> script;
   Right right = Right::deny;
-  Bytes leaves;  ///< With Right::allow and empty: all of it.
+  Bytes leaves;               ///< With Right::allow and empty: all of it.
+  bool pass_opening = false;  ///< inspection.http2_opening: pass
+  /// Denied because nothing of it names an allowed host: a list of denied names lets it pass.
+  bool nameless = false;
+  std::string why;  ///< The fault or reason that docs/evasion.md names; empty: either way.
 };
+
+inline StreamCase nameless(StreamCase row) {
+  row.nameless = true;
+  return row;
+}
+inline StreamCase because(std::string why, StreamCase row) {
+  row.why = std::move(why);
+  return row;
+}
 
 /// How the client's bytes are cut into segments.
 struct Cut {
@@ -145,7 +176,7 @@ struct Cut {
 
 inline void play(const StreamCase& row, std::string_view policy, uint16_t server_port, Cut cut) {
   CAPTURE(row.name, row.server, cut.step, cut.split);
-  Pipeline pipeline(policy);
+  Pipeline pipeline(policy, {.stage = {.limits = {.pass_http2_opening = row.pass_opening}}});
   const Conversation flow{.pipeline = pipeline, .server_port = server_port};
   flow.open();
   std::vector<Bytes> left;
@@ -186,9 +217,11 @@ inline void play(const StreamCase& row, std::string_view policy, uint16_t server
     least += say.bytes.size();
   }
   check_left(left, flow.client_first, leaves, least);
+  if (!row.why.empty()) CHECK(recorded_why(pipeline) == row.why);
 }
 
-/// Each case as it stands, a byte a segment, and cut once at places all over it.
+/// Each case as it stands, a byte a segment, and cut once at places all over it. What a list of
+/// allowed names denies one of denied names must deny as well, where it is not just nameless.
 inline void play_all(const std::vector<StreamCase>& rows, std::string_view policy,
                      uint16_t server_port) {
   for (const StreamCase& row : rows) {
@@ -196,6 +229,11 @@ inline void play_all(const std::vector<StreamCase>& rows, std::string_view polic
     for (const Say& say : row.script) bytes += say.by_server ? 0 : say.bytes.size();
     play(row, policy, server_port, {});
     play(row, policy, server_port, {.step = bytes / 500 + 1});
+    if (policy == kEvasionPolicy && !row.nameless) {
+      INFO("under a list of denied names");
+      play(row, kDenyListPolicy, server_port, {});
+      play(row, kDenyListPolicy, server_port, {.step = bytes / 100 + 1});
+    }
     const size_t apart = bytes / 12 + 1;
     for (size_t split = 1; split < bytes; split += apart) {
       play(row, policy, server_port, {.split = split});

@@ -85,6 +85,10 @@ TEST_CASE("headers in front of a hello", "[evasion]") {
          return p;
        },
        true, true},
+      {"an atomic fragment", "takes it for a whole packet",
+       [&](PacketBuilder p) { return p.extension(44, zeros); }, true, true},
+      {"an atomic fragment behind an options header", "takes it for a whole packet",
+       [&](PacketBuilder p) { return p.extension(60, zeros).extension(44, zeros); }, true, true},
       {"a chain of twenty", "skips all",
        [&](PacketBuilder p) {
          for (int i = 0; i < 20; ++i) p.extension(60, zeros);
@@ -150,15 +154,31 @@ TEST_CASE("VLAN tags around a hello", "[evasion]") {
       for (const auto& [id, type] : row.tags) packet.vlan(id, type);
       return packet.frame();
     };
+    const auto open = [&](const Conversation& flow) {
+      flow.pipeline.from_inside(tagged(flow.out().seq(flow.client_first - 1).flags(kSyn)));
+      flow.pipeline.from_outside(tagged(flow.in().seq(flow.server_first - 1).flags(kSyn | kAck)));
+      CHECK(flow.pipeline.to_outside().size() == (row.read ? 1 : 0));
+    };
+    {
+      Pipeline pipeline(kEvasionPolicy);
+      const Conversation flow = conversation(pipeline, false);
+      open(flow);
+      // In two segments, so that one is held; both leave with the tags they came with.
+      const Bytes rest(kAllowedHello.begin() + 50, kAllowedHello.end());
+      const std::vector<Bytes> sent{tagged(flow.out().payload(prefix_of(kAllowedHello, 50))),
+                                    tagged(flow.out(50).payload(rest))};
+      for (const Bytes& frame : sent) pipeline.from_inside(frame);
+      CHECK(pipeline.to_outside() == (row.read ? sent : std::vector<Bytes>{}));
+      CHECK(verdict(pipeline) == (row.read ? Right::allow : Right::none));
+    }
     Pipeline pipeline(kEvasionPolicy);
     const Conversation flow = conversation(pipeline, false);
-    pipeline.from_inside(tagged(flow.out().seq(flow.client_first - 1).flags(kSyn)));
-    pipeline.from_outside(tagged(flow.in().seq(flow.server_first - 1).flags(kSyn | kAck)));
-    CHECK(pipeline.to_outside().size() == (row.read ? 1 : 0));
+    open(flow);
     pipeline.from_inside(tagged(flow.out().payload(kDeniedHello)));
     const auto left = pipeline.to_outside();
     CHECK(payloads(left, flow.client_first).empty());
     CHECK(has_reset(left) == row.read);
+    CHECK(verdict(pipeline) == (row.read ? Right::deny : Right::none));
     // The tags do not hide a hello on the flow without them.
     flow.open();
     pipeline.from_inside(tagged(flow.out().payload(kAllowedHello)));

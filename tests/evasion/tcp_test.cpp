@@ -30,7 +30,7 @@ void play(const SegmentCase& row) {
   for (const Bytes& frame : row.frames(flow)) pipeline.from_inside(frame);
   const auto left = pipeline.to_outside();
   CHECK(verdict(pipeline) == row.right);
-  CHECK((row.right == Right::deny) == has_reset(pipeline.to_inside()));
+  CHECK((row.right == Right::deny) == is_told(pipeline.to_inside()));
   check_left(left, flow.client_first, row.leaves, row.leaves.size());
 }
 

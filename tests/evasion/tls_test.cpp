@@ -149,58 +149,67 @@ TEST_CASE("names that are read in two ways", "[evasion]") {
   const auto allowed = [](const std::string& name, const std::string& server, const Bytes& bytes) {
     return StreamCase{name, server, {client(bytes)}, Right::allow, {}};
   };
+  const auto bad_name = [&](const std::string& name, const std::string& server,
+                            const Bytes& bytes) {
+    return because("tls_bad_server_name", denied(name, server, bytes));
+  };
+  const auto twice = [&](const std::string& name, const std::string& server, const Bytes& bytes) {
+    return because("tls_duplicate_extension", denied(name, server, bytes));
+  };
   play_all(
       {
-          denied("NUL between a denied and an allowed name", "cuts the name at the NUL",
-                 named(nul)),
-          denied("NUL between an allowed and a denied name", "cuts the name, or does not",
-                 named(nul_denied)),
-          denied("NUL behind an allowed name", "an alert", named(nul_behind)),
+          bad_name("NUL between a denied and an allowed name", "cuts the name at the NUL",
+                   named(nul)),
+          bad_name("NUL between an allowed and a denied name", "cuts the name, or does not",
+                   named(nul_denied)),
+          bad_name("NUL behind an allowed name", "an alert", named(nul_behind)),
           allowed("upper case", "compares without case", named("WWW.Allowed.TEST")),
           denied("upper case, denied", "compares without case", named("WWW.DENIED.TEST")),
           allowed("a trailing dot", "as without, or an alert", named(kAllowed + ".")),
           denied("a trailing dot, denied", "as without, or an alert", named(kDenied + ".")),
-          denied("two trailing dots", "an alert", named(kAllowed + "..")),
-          denied("an empty label", "an alert", named("www..allowed.test")),
-          denied("the bare name under a wildcard", "serves another host", named("allowed.test")),
-          denied("a name that ends alike", "serves another host", named("xallowed.test")),
-          denied("an allowed name in front of another", "serves another host",
-                 named(kAllowed + ".evil.test")),
-          denied("a wildcard as a name", "serves what it likes", named("*.allowed.test")),
+          bad_name("two trailing dots", "an alert", named(kAllowed + "..")),
+          bad_name("an empty label", "an alert", named("www..allowed.test")),
+          nameless(denied("the bare name under a wildcard", "serves another host",
+                          named("allowed.test"))),
+          nameless(denied("a name that ends alike", "serves another host", named("xallowed.test"))),
+          nameless(denied("an allowed name in front of another", "serves another host",
+                          named(kAllowed + ".evil.test"))),
+          bad_name("a wildcard as a name", "serves what it likes", named("*.allowed.test")),
 
-          denied("an IPv4 address", "serves its default host", named("198.51.100.7")),
-          denied("an IPv6 address", "serves its default host", named("2001:db8::7")),
-          denied("an IPv6 address in brackets", "serves its default host", named("[2001:db8::7]")),
-          denied("a name with a port", "an alert", named(kAllowed + ":443")),
-          denied("a space in front", "may trim it", named(" " + kAllowed)),
-          denied("a tab behind", "may trim it", named(kAllowed + "\t")),
-          denied("a slash", "may cut there", named(kDenied + "/." + kAllowed)),
-          denied("UTF-8 dots", "may fold them to dots", named("www\u3002denied\u3002test")),
-          denied("256 bytes", "an alert",
-                 named(std::string(242, 'a') + "." + "allowed.test" + "x")),
-          denied("256 bytes under an allowed name", "an alert, or serves it",
-                 named(std::string(60, 'a') + "." + std::string(60, 'b') + "." +
-                       std::string(60, 'c') + "." + std::string(59, 'd') + ".allowed.test")),
-          denied("a label of 64 bytes", "an alert, or serves it",
-                 named(std::string(64, 'a') + ".allowed.test")),
-          denied("an empty name", "an alert, or its default host", named("")),
-          denied("no server_name at all", "serves its default host", hello().record()),
-          denied("no extensions at all", "serves its default host",
-                 hello().legacy_version(0x0301).record()),
-          denied("the extension twice, allowed first", "the first, the last, or an alert",
-                 hello().sni(kAllowed).sni(kDenied).record()),
-          denied("the extension twice, denied first", "the first, the last, or an alert",
-                 hello().sni(kDenied).sni(kAllowed).record()),
-          denied("the extension twice, the same", "an alert, or serves it",
-                 hello().sni(kAllowed).sni(kAllowed).record()),
-          denied("two names in the list", "the first, the last, or an alert",
-                 extended(0, names({{0, kAllowed}, {0, kDenied}}))),
-          denied("two names in the list, the other first", "the first, the last, or an alert",
-                 extended(0, names({{0, kDenied}, {0, kAllowed}}))),
-          denied("a name of another type in front", "skips it, serves the second",
-                 extended(0, names({{1, kAllowed}, {0, kDenied}}))),
-          denied("a name of another type behind", "serves the first",
-                 extended(0, names({{0, kAllowed}, {7, kDenied}}))),
+          nameless(denied("an IPv4 address", "serves its default host", named("198.51.100.7"))),
+          bad_name("an IPv6 address", "serves its default host", named("2001:db8::7")),
+          nameless(denied("an IPv6 address in brackets", "serves its default host",
+                          named("[2001:db8::7]"))),
+          bad_name("a name with a port", "an alert", named(kAllowed + ":443")),
+          bad_name("a space in front", "may trim it", named(" " + kAllowed)),
+          bad_name("a tab behind", "may trim it", named(kAllowed + "\t")),
+          bad_name("a slash", "may cut there", named(kDenied + "/." + kAllowed)),
+          bad_name("UTF-8 dots", "may fold them to dots", named("www\u3002denied\u3002test")),
+          bad_name("256 bytes", "an alert",
+                   named(std::string(242, 'a') + "." + "allowed.test" + "x")),
+          bad_name("256 bytes under an allowed name", "an alert, or serves it",
+                   named(std::string(60, 'a') + "." + std::string(60, 'b') + "." +
+                         std::string(60, 'c') + "." + std::string(59, 'd') + ".allowed.test")),
+          bad_name("a label of 64 bytes", "an alert, or serves it",
+                   named(std::string(64, 'a') + ".allowed.test")),
+          bad_name("an empty name", "an alert, or its default host", named("")),
+          nameless(denied("no server_name at all", "serves its default host", hello().record())),
+          nameless(denied("no extensions at all", "serves its default host",
+                          hello().legacy_version(0x0301).record())),
+          twice("the extension twice, allowed first", "the first, the last, or an alert",
+                hello().sni(kAllowed).sni(kDenied).record()),
+          twice("the extension twice, denied first", "the first, the last, or an alert",
+                hello().sni(kDenied).sni(kAllowed).record()),
+          twice("the extension twice, the same", "an alert, or serves it",
+                hello().sni(kAllowed).sni(kAllowed).record()),
+          bad_name("two names in the list", "the first, the last, or an alert",
+                   extended(0, names({{0, kAllowed}, {0, kDenied}}))),
+          bad_name("two names in the list, the other first", "the first, the last, or an alert",
+                   extended(0, names({{0, kDenied}, {0, kAllowed}}))),
+          bad_name("a name of another type in front", "skips it, serves the second",
+                   extended(0, names({{1, kAllowed}, {0, kDenied}}))),
+          bad_name("a name of another type behind", "serves the first",
+                   extended(0, names({{0, kAllowed}, {7, kDenied}}))),
           denied("an empty extension", "its default host", extended(0, {})),
           denied("bytes behind the list", "an alert, or serves it", extended(0, one + Bytes{0})),
           denied("a second list behind the first", "the first, or an alert",
@@ -215,16 +224,17 @@ TEST_CASE("names that are read in two ways", "[evasion]") {
                       .record()),
           denied("an allowed name in a GREASE extension", "ignores it, serves the other",
                  hello().extension(0x0a0a, one).sni(kDenied).extension(0x1a1a, one).record()),
-          denied("GREASE of one value twice", "an alert, or ignores it",
-                 hello().extension(0x0a0a, {}).sni(kAllowed).extension(0x0a0a, {}).record()),
-          denied("an encrypted hello behind an allowed name", "serves the inner name",
-                 browser_hello(kAllowed).record()),
-          denied("an encrypted hello in two bytes", "serves the inner name, or an alert",
-                 hello().sni(kAllowed).extension(0xfe0d, {0, 1}).record()),
-          denied("the draft's encrypted name", "serves the encrypted name",
-                 hello().extension(0xffce, Bytes(200, 5)).record()),
-          denied("the draft's encrypted name behind an allowed one", "serves the encrypted name",
-                 hello().sni(kAllowed).extension(0xffce, Bytes(200, 5)).record()),
+          twice("GREASE of one value twice", "an alert, or ignores it",
+                hello().extension(0x0a0a, {}).sni(kAllowed).extension(0x0a0a, {}).record()),
+          nameless(denied("an encrypted hello behind an allowed name", "serves the inner name",
+                          browser_hello(kAllowed).record())),
+          nameless(denied("an encrypted hello in two bytes", "serves the inner name, or an alert",
+                          hello().sni(kAllowed).extension(0xfe0d, {0, 1}).record())),
+          nameless(denied("the draft's encrypted name", "serves the encrypted name",
+                          hello().extension(0xffce, Bytes(200, 5)).record())),
+          nameless(denied("the draft's encrypted name behind an allowed one",
+                          "serves the encrypted name",
+                          hello().sni(kAllowed).extension(0xffce, Bytes(200, 5)).record())),
       },
       kEvasionPolicy, 443);
 }
@@ -238,11 +248,11 @@ TEST_CASE("what is no hello", "[evasion]") {
   };
   play_all(
       {
-          denied("other bytes on port 443", "speaks the other protocol",
-                 bytes_of("SSH-2.0-OpenSSH_9.2p1\r\n")),
-          denied("binary bytes on port 443", "speaks the other protocol",
-                 from_hex("ffeeddccbbaa99887766554433221100")),
-          denied("an SSL 2.0 hello", "an alert, or takes it", sslv2 + Bytes(60, 1)),
+          nameless(denied("other bytes on port 443", "speaks the other protocol",
+                          bytes_of("SSH-2.0-OpenSSH_9.2p1\r\n"))),
+          nameless(denied("binary bytes on port 443", "speaks the other protocol",
+                          from_hex("ffeeddccbbaa99887766554433221100"))),
+          nameless(denied("an SSL 2.0 hello", "an alert, or takes it", sslv2 + Bytes(60, 1))),
           denied("an empty record in front", "skips it", empty_record),
           denied("an alert in front", "skips a warning", tls_record({1, 90}, 21) + named(kDenied)),
           denied("change cipher spec in front", "skips it", kChangeCipherSpec + named(kDenied)),
@@ -260,13 +270,12 @@ TEST_CASE("what is no hello", "[evasion]") {
       kEvasionPolicy, 443);
 }
 
-// An access_denied alert is to come in front of the RST.
 TEST_CASE("a denied TLS client is told at once", "[evasion]") {
   Pipeline pipeline(kEvasionPolicy);
   const Conversation flow{.pipeline = pipeline};
   flow.open();
   flow.send(kDeniedHello);
-  CHECK(has_reset(pipeline.to_inside()));
+  CHECK(farewell(pipeline.to_inside(), flow, kDeniedHello.size()) == kAccessDenied);
   CHECK(is_reset(pipeline.to_outside(), flow.client_first));
 }
 

@@ -1,26 +1,45 @@
 // The whole engine: a sequence of packets from both sides through a real worker with a policy, and
 // what must hold whatever they are. Nothing leaves before the verdict, nor after a denial; what
-// leaves is well formed; at the end nothing is held or leaked.
+// leaves is well formed, names what a policy allows, and is the same each time it leaves; at the
+// end nothing is held or leaked. No worker takes memory from the heap while it turns.
 //
 // Input: records of an operation byte, a place in two bytes, a length byte and as many bytes.
-// Operation: bits 0..2 what comes (see Op), 3..4 which flow, 5 odd flags, 6 IPv6, 7 FIN.
+// Operation: bits 0..2 what comes (see Op), 3..4 which flow, 5 odd flags, 6 IPv6, 7 FIN. With 5 and
+// 7 a client's segment has no payload: the first byte is its flags, the others its options.
+// With 5 a datagram is a QUIC Initial: how it is made (see Initial), and the name in its hello.
 #include <array>
 #include <cstdlib>
 #include <map>
 #include <memory>
 #include <tuple>
 
+#include "tests/fuzz/forwarded_stream.h"
 #include "tests/pipeline/conversation.h"
+#include "tests/support/allocations.h"
+#include "tests/support/quic_helper.h"
 
 namespace {
 
 using namespace sallyport;
 using namespace sallyport::test;
 
+enum Initial : uint8_t {
+  bad_tag = 1,
+  version_2 = 2,
+  first_half = 4,
+  second_half = 8,
+  other_id = 16
+};
 enum Op : uint8_t { handshake, client, server, acknowledge, datagram, answer, raw, step };
 
-void require(bool holds) {
-  if (!holds) std::abort();
+constexpr uint8_t kOddFlags = 0x20;
+constexpr uint8_t kWithFin = 0x80;
+constexpr size_t kMaxTcpOptionBytes = 40;
+
+/// A name that one of the policies below lets out, whichever is in force.
+bool is_allowed_name(std::string_view name) {
+  const bool good = name == "good.test" || name.ends_with(".good.test");
+  return (good && name != "bad.good.test") || name == "other.test";
 }
 
 /// Client and server port: the flows of one input differ in them.
@@ -28,7 +47,7 @@ using Ports = std::pair<uint16_t, uint16_t>;
 
 class Engine {
  public:
-  Engine() : pipeline_(kPolicy) {}
+  Engine() : pipeline_(kPolicy, {.count_allocations = allocations_so_far}) {}
 
   void run(std::span<const uint8_t> input) {
     while (input.size() >= 4) {
@@ -46,6 +65,7 @@ class Engine {
     pipeline_.events();
     require(pipeline_.packets_in_use() == 0);
     states_.clear();
+    streams_.clear();
     policies_ = 0;
     pipeline_.push(kPolicy);
   }
@@ -66,12 +86,8 @@ class Engine {
         pipeline_.from_inside(flow.syn());
         pipeline_.from_outside(flow.syn_ack());
         return;
-      case client: {
-        auto segment = flow.out().seq(flow.client_first + offset).payload(bytes);
-        if ((op & 0x20) != 0) segment.flags(bytes.empty() ? uint8_t{kAck} : bytes[0]);
-        if ((op & 0x80) != 0) segment.flags(kAck | kFin);
-        return pipeline_.from_inside(segment.frame());
-      }
+      case client:
+        return pipeline_.from_inside(client_segment(flow, op, offset, bytes));
       case server:
         return pipeline_.from_outside(
             flow.in().seq(flow.server_first + offset).payload(bytes).frame());
@@ -79,7 +95,9 @@ class Engine {
         return pipeline_.from_outside(flow.in().ack(flow.client_first + offset).frame());
       case datagram:
         return pipeline_.from_inside(
-            udp(flow.client, flow.client_port, flow.server, place).payload(bytes).frame());
+            udp(flow.client, flow.client_port, flow.server, place)
+                .payload((op & kOddFlags) != 0 ? quic_initial(bytes) : bytes)
+                .frame());
       case answer:
         return pipeline_.from_outside(udp(flow.server, place, flow.client, flow.client_port)
                                           .macs(kOutsideMac, kInsideMac)
@@ -90,24 +108,99 @@ class Engine {
         return (op & 0x20) != 0 ? pipeline_.from_outside(bytes) : pipeline_.from_inside(bytes);
       case step:
         if (place < 0x8000) return pipeline_.sleep_ms(place % 4000);
-        if (++policies_ < 4) pipeline_.push(policies_ % 2 == 0 ? kPolicy : kOther);
+        if (++policies_ >= 4) return;
+        if (place % 2 == 1) return pipeline_.push(kQuicAndHttp);
+        pipeline_.push(policies_ % 2 == 0 ? kPolicy : kOther);
     }
   }
 
+  static Bytes client_segment(const Conversation& flow, uint8_t op, uint32_t offset,
+                              const Bytes& bytes) {
+    auto segment = flow.out().seq(flow.client_first + offset);
+    const uint8_t odd = bytes.empty() ? uint8_t{kAck} : bytes[0];
+    switch (op & (kOddFlags | kWithFin)) {
+      case kOddFlags:
+        return segment.payload(bytes).flags(odd).frame();
+      case kWithFin:
+        return segment.payload(bytes).flags(kAck | kFin).frame();
+      case kOddFlags | kWithFin: {
+        const size_t end = std::min(bytes.size(), 1 + kMaxTcpOptionBytes);
+        return segment.flags(odd)
+            .tcp_options({bytes.begin() + (end > 0 ? 1 : 0),
+                          bytes.begin() + static_cast<std::ptrdiff_t>(end)})
+            .frame();
+      }
+      default:
+        return segment.payload(bytes).frame();
+    }
+  }
+
+  static Bytes quic_initial(const Bytes& spec) {
+    const uint8_t how = spec.empty() ? uint8_t{0} : spec[0];
+    const std::string name(spec.begin() + (spec.empty() ? 0 : 1), spec.end());
+    const Bytes message = hello().sni(name).message();
+    const auto frames = crypto_frames(message, {message.size() / 2});
+    Bytes sent = (how & second_half) != 0 ? Bytes{} : frames[0];
+    if ((how & first_half) == 0) append(sent, frames[1]);
+    auto out = initial(sent).pad_to(1200);
+    if ((how & bad_tag) != 0) out.bad_tag();
+    if ((how & version_2) != 0) out.version(0x6b3343cf);
+    if ((how & other_id) != 0) out.to({1, 2, 3, 4, 5, 6, 7, 8});
+    return out.packet();
+  }
+
   void check() {
+    require(pipeline_.allocations_in_turns() == 0);
     for (const FlowEvent& event : pipeline_.events()) {
-      states_[{event.key.ip_protocol, event.key.inside_port, event.key.outside_port}] = event.state;
+      const FlowKey& key = event.key;
+      states_[{key.ip_protocol, key.inside, key.inside_port, key.outside, key.outside_port}] =
+          event.state;
+      if (event.type != FlowEvent::Type::flow || event.key.ip_protocol != kIpProtocolTcp) continue;
+      streams_.erase({event.key.inside, event.key.inside_port, event.key.outside_port});
     }
     for (const Bytes& frame : pipeline_.to_outside()) {
       Packet packet;
       require(decode(frame, packet) == DecodeFault::none);
+      if (packet.kind == PacketKind::tcp) to_server(packet, frame);
       const bool has_ports = packet.kind == PacketKind::tcp || packet.kind == PacketKind::udp;
       if (!has_ports || packet.payload_bytes == 0) continue;
-      const auto found = states_.find(
-          {packet.flow.ip_protocol, packet.flow.source_port, packet.flow.destination_port});
-      require(found != states_.end() && found->second == FlowState::allowed);
+      const Endpoints& flow = packet.flow;
+      const auto found = states_.find({flow.ip_protocol, flow.source, flow.source_port,
+                                       flow.destination, flow.destination_port});
+      const bool allowed = found != states_.end() && found->second == FlowState::allowed;
+      require(allowed);
     }
-    pipeline_.to_inside();
+    for (const Bytes& frame : pipeline_.to_inside()) {
+      Packet packet;
+      if (decode(frame, packet) != DecodeFault::none || packet.kind != PacketKind::tcp) continue;
+      to_client(packet);
+    }
+  }
+
+  void to_server(const Packet& packet, std::span<const uint8_t> frame) {
+    const Endpoints& flow = packet.flow;
+    const auto found = streams_.find({flow.source, flow.source_port, flow.destination_port});
+    const bool other_flow = flow.destination != server4_ && flow.destination != server6_;
+    if (found == streams_.end() || other_flow || packet.vlan_tags != 0) return;
+    found->second.forward(packet, frame.subspan(packet.payload_offset, packet.payload_bytes));
+  }
+
+  // A connection starts with the server's answer to its SYN. One that is taken up midway is not
+  // followed: where its stream starts, only the engine knows.
+  void to_client(const Packet& packet) {
+    const Endpoints& flow = packet.flow;
+    if ((packet.tcp_flags & kAck) == 0 || packet.vlan_tags != 0) return;
+    // The one server that no policy lets out by its address.
+    if (flow.source != server4_ && flow.source != server6_) return;
+    const StreamKey key{flow.destination, flow.destination_port, flow.source_port};
+    const auto found = streams_.find(key);
+    if (found != streams_.end()) found->second.acknowledge(packet.tcp_acknowledgement);
+    if ((packet.tcp_flags & kSyn) == 0) return;
+    if (found != streams_.end()) {
+      if (found->second.first() == packet.tcp_acknowledgement) return;
+      streams_.erase(found);
+    }
+    streams_.try_emplace(key, packet.tcp_acknowledgement, is_allowed_name);
   }
 
   static constexpr std::string_view kOther =
@@ -115,8 +208,19 @@ class Engine {
       "    - {name: other, action: Allow, to: {domainNames: [other.test]}, protocols: [{tls: {}}, "
       "{quic: {}}, {dns: {}}, {http: {paths: [\"/a/**\"], headers: {x-y: \"z*\"}}}]}\n";
 
+  static constexpr std::string_view kQuicAndHttp =
+      "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: q}\nspec:\n  egress:\n"
+      "    - {name: bad, action: Deny, to: {domainNames: [bad.good.test]}}\n"
+      "    - {name: good, action: Allow, to: {domainNames: [good.test, \"*.good.test\"]}, "
+      "protocols: [{quic: {}}, {http: {}}]}\n";
+
+  using StreamKey = std::tuple<IpAddress, uint16_t, uint16_t>;
+  const IpAddress server4_ = parse_ip_address("198.19.0.2").value();
+  const IpAddress server6_ = parse_ip_address("2001:db8::2").value();
+
   Pipeline pipeline_;
-  std::map<std::tuple<uint8_t, uint16_t, uint16_t>, FlowState> states_;
+  std::map<std::tuple<uint8_t, IpAddress, uint16_t, IpAddress, uint16_t>, FlowState> states_;
+  std::map<StreamKey, ForwardedStream> streams_;
   int policies_ = 0;
 };
 

@@ -35,6 +35,26 @@ struct Run {
   size_t forwarded = 0;
 };
 
+void answer(uint16_t status, HttpStream& stream) {
+  if (status == 0) return;
+  const std::string text = "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Length: 0\r\n\r\n";
+  stream.read_server({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+// The same bytes as those of a server that was asked three times: every cut tells the same.
+std::string answers_of(std::span<const uint8_t> bytes, size_t step_bytes) {
+  HttpAnswers answers;
+  for (int i = 0; i < 3; ++i) answers.asked(false);
+  std::string out;
+  while (!bytes.empty()) {
+    auto piece = bytes.first(std::min(step_bytes, bytes.size()));
+    bytes = bytes.subspan(piece.size());
+    while (const uint16_t code = answers.next_status(piece)) out += std::to_string(code);
+    require(piece.empty() || answers.is_lost());
+  }
+  return out + (answers.is_lost() ? 'l' : 'f') + std::to_string(answers.waiting());
+}
+
 // As a flow engine would: the window, in a block of its own, holds what was not forwarded.
 Run run(std::span<const uint8_t> bytes, size_t step_bytes, uint16_t status, HttpScratch& scratch) {
   Run out;
@@ -43,7 +63,7 @@ Run run(std::span<const uint8_t> bytes, size_t step_bytes, uint16_t status, Http
   while (fed < bytes.size()) {
     fed += std::min(step_bytes, bytes.size() - fed);
     for (;;) {
-      if (stream.awaits_response()) stream.on_response(status);
+      if (stream.awaits_response()) answer(status, stream);
       const std::vector<uint8_t> window(bytes.begin() + static_cast<std::ptrdiff_t>(out.forwarded),
                                         bytes.begin() + static_cast<std::ptrdiff_t>(fed));
       HttpRequest request;
@@ -74,6 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint16_t status = kStatuses[data[0] % std::size(kStatuses)];
   const std::span bytes(data + 1, size - 1);
   (void)parse_http_status(bytes);
+  require(answers_of(bytes, SIZE_MAX) == answers_of(bytes, size_t{1} + data[0] / 5));
 
   const Run whole = run(bytes, SIZE_MAX, status, *scratch);
   const size_t pieces = std::max<size_t>(1, bytes.size() / 200);

@@ -41,6 +41,10 @@ Run run(std::span<const uint8_t> bytes, size_t step_bytes, HttpScratch& scratch)
       require((step.status == HttpStep::Status::fault) == (step.fault != InspectFault::none));
       out.forwarded += step.forward_bytes;
       if (step.status == HttpStep::Status::need_more) break;
+      if (step.status == HttpStep::Status::turn) {
+        connection->turn();
+        continue;
+      }
       out.answers += static_cast<char>('A' + static_cast<int>(step.status));
       if (step.status != HttpStep::Status::request) return out;
       require(request.head_bytes <= window.size() - step.forward_bytes);

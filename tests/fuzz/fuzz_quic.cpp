@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Bytes datagram = content;
     switch (control & 3) {
       case 1:
-        quic_server_datagram(content, flow.tracker);
+        quic_server_datagram(content, flow.tracker, *scratch);
         continue;
       case 2:
         datagram = sealed(control, content, number);

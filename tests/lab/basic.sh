@@ -40,7 +40,9 @@ check "10 MB arrive as sent" test "$(file_sum "$lab/body")" = "$(file_sum "$lab/
 request https://allowed.sp.test/10mb.bin -6
 check "10 MB arrive as sent over IPv6" test "$(file_sum "$lab/body")" = "$(file_sum "$lab/www/10mb.bin")"
 
+check_books
 check "status answers" sallyport status --stats "$stats" --socket "$agent_socket"
 check "drops answers" sallyport drops --stats "$stats"
 check "the data plane ends in order" lab_stop dataplane
+check_books
 lab_end

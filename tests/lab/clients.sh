@@ -28,16 +28,20 @@ clients_need_requests() {
   fi
 }
 
-# The capture shows also what no server logs: a hello whose connection is reset behind it.
-capture_ready() { grep -q 'listening on' "$lab/log/capture.err" || lab_dead capture; }
+# capture_start NAME NAMESPACE FILTER: what passes eth0 of the namespace goes to $lab/NAME.pcap.
+capture_ready() { grep -q 'listening on' "$lab/log/$1.err" || lab_dead "$1"; }
+capture_start() {
+  lab_spawn "$1" ip netns exec "$2" tcpdump -i eth0 -U --immediate-mode -Z root -w "$lab/$1.pcap" "$3"
+  wait_for 5 capture_ready "$1" || die 1 "tcpdump did not start"
+  lab_alive "$1" || die 1 "tcpdump ended: $(<"$lab/log/$1.err")"
+}
+
 clients_begin() {
   clients_need tcpdump "$@"
   lab_begin
-  # Only what the client sent: the server's certificate holds all names.
-  lab_spawn capture ip netns exec sp-server tcpdump -i eth0 -U --immediate-mode -Z root -w "$capture" \
-    "src host $client_ip4 or src host $client_ip6"
-  wait_for 5 capture_ready || die 1 "tcpdump did not start"
-  lab_alive capture || die 1 "tcpdump ended: $(<"$lab/log/capture.err")"
+  # It shows also what no server logs: a hello whose connection is reset behind it. Only what the client
+  # sent: the server's certificate holds all names.
+  capture_start server sp-server "src host $client_ip4 or src host $client_ip6"
   dataplane_start
   agent_start "$root/tests/lab/clients.yaml"
 }
@@ -45,10 +49,10 @@ clients_begin() {
 # captured FILTER: how many frames from the client have come to the server's wire, of those that match.
 captured() { tcpdump -nr "$capture" "$1" 2>/dev/null | wc -l; }
 # Not by name: HPACK and QUIC hide it. A handshake may pass before the verdict, a byte of what is said may not.
-payload_frames() {
-  captured 'udp or (ip and tcp and ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2) != 0) or
+is_payload='udp or (ip and tcp and ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2) != 0) or
     (ip6 and tcp and ip6[4:2] - ((ip6[52] & 0xf0) >> 2) != 0)'
-}
+payload_frames() { captured "$is_payload"; }
+payload_frames_of() { captured "src port $1 and ($is_payload)"; }
 
 lines_of() { grep -cF "$1" "$server_log" 2>/dev/null || true; }
 log_grew() { (($(lines_of "$1") > $2)); }

@@ -20,7 +20,7 @@ refused() { is_refused "dig, $1" dns "$refusal" "${dig[@]}" "${@:2}" "{}" A; }
 
 clients_begin dig dnsmasq
 dnsmasq_start
-refusal='timed out'
+refusal='no servers could be reached'
 answered "UDP"
 refused "UDP"
 

@@ -17,8 +17,8 @@ spanning() {
 
 curls() {
   local curl=(curl -sS -4 --cacert "$lab/ca.pem")
-  over_tls "curl, TLS 1.2" 'reset' "${curl[@]}" --tlsv1.2 --tls-max 1.2 "https://{}/"
-  over_tls "curl, TLS 1.3" 'reset' "${curl[@]}" --tlsv1.3 "https://{}/"
+  over_tls "curl, TLS 1.2" 'alert access denied' "${curl[@]}" --tlsv1.2 --tls-max 1.2 "https://{}/"
+  over_tls "curl, TLS 1.3" 'alert access denied' "${curl[@]}" --tlsv1.3 "https://{}/"
 }
 
 # s_client WHAT FLAG…: OpenSSL's own client; it sends a request, since nginx logs no connection without one.
@@ -27,7 +27,7 @@ s_client() {
   for name in "$allowed" "$denied"; do
     printf 'GET / HTTP/1.0\r\nHost: %s\r\n\r\n' "$name" >"$lab/request-$name"
   done
-  over_tls "openssl, $1" 'errno=104' openssl s_client -connect "$server_ip4:443" -servername "{}" \
+  over_tls "openssl, $1" 'alert access denied' openssl s_client -connect "$server_ip4:443" -servername "{}" \
     -CAfile "$lab/ca.pem" -quiet "${@:2}"
 }
 
@@ -45,7 +45,7 @@ s_client "TLS 1.2" -tls1_2
 s_client "TLS 1.3" -tls1_3
 spanning "openssl with large key shares" large_shares
 over_tls "wget" 'Unable to establish SSL' wget -nv -O - --tries 1 --ca-certificate "$lab/ca.pem" "https://{}/"
-over_tls "python requests" 'reset' env "REQUESTS_CA_BUNDLE=$lab/ca.pem" /usr/bin/python3 -c "$requests_program" "https://{}/"
+over_tls "python requests" 'ACCESS_DENIED' env "REQUESTS_CA_BUNDLE=$lab/ca.pem" /usr/bin/python3 -c "$requests_program" "https://{}/"
 chromium_words --disable-quic
-spanning chromium over_tls "chromium" 'ERR_CONNECTION_RESET' "${words[@]}"
+spanning chromium over_tls "chromium" 'ERR_SSL_PROTOCOL_ERROR' "${words[@]}"
 clients_end

@@ -3,10 +3,6 @@
 set -euo pipefail
 source "$(dirname "$0")/lab_test.sh"
 
-# Connections of the last request that the server still believes in. TIME-WAIT is an end, not a connection.
-server_side() { server ss -Htan state established state syn-recv state close-wait state fin-wait-1 state fin-wait-2 state last-ack; }
-client_side() { client ss -Htan state established state syn-sent state close-wait state fin-wait-1 state fin-wait-2 state last-ack; }
-none_left() { [[ -z $("$1") ]]; }
 none_of_this_left() { ! "$1" | grep -q ":$port "; }
 
 times=()

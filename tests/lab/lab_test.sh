@@ -14,6 +14,9 @@ lab_begin() {
   lab_up
 }
 
+# check_books: every packet that any core got, or made, is accounted for.
+check_books() { check "the books balance" sallyport status --books --stats "$stats"; }
+
 lab_end() { ((failures == 0)) || die 1 "$failures failed"; }
 
 # report WHAT FAULT: an empty fault is ok.
@@ -38,3 +41,10 @@ expect() {
   judge "$expected" "$rule"
   report "$expected $*" "$fault${fault:+ (answer: $answer; log: $action by $policy)}"
 }
+
+# Connections that either side still believes in. TIME-WAIT is an end, not a connection.
+open_states=(state established state syn-sent state syn-recv state fin-wait-1 state fin-wait-2 state close-wait
+  state last-ack state closing)
+server_side() { server ss -Htan "${open_states[@]}"; }
+client_side() { client ss -Htan "${open_states[@]}"; }
+none_left() { [[ -z $("$1") ]]; }

@@ -39,5 +39,6 @@ check "the download survives the push" slow_download_wait
 check "both cores received packets" test "$(cores_that_counted sallyport_packets_total direction=rx)" = 2
 check "both cores gave verdicts" test "$(cores_that_counted sallyport_verdicts_total '')" = 2
 check "packets were handed to their owner" test "$(cores_that_counted sallyport_handed_off_packets_total '')" -ge 1
+check_books
 sallyport counters --stats "$stats"
 lab_end

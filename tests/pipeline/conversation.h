@@ -64,6 +64,33 @@ inline bool is_reset(const std::vector<Bytes>& frames, uint32_t sequence) {
          l4_checksum_ok(frames.front(), packet);
 }
 
+/// Whether the frames are one ICMP error, "administratively prohibited", that quotes `port`.
+inline bool is_prohibited(const std::vector<Bytes>& frames, uint16_t port) {
+  if (frames.size() != 1) return false;
+  const Packet packet = decoded(frames.front());
+  const Bytes& frame = frames.front();
+  return packet.kind == PacketKind::icmp_error && frame[packet.l4_offset] == 3 &&
+         frame[packet.l4_offset + 1] == 13 && packet.quoted.source_port == port;
+}
+
+/// What a denied client is told in the server's name, behind the `acknowledged` bytes of its own
+/// that have come: the payload, or nothing if the frames are not just that.
+inline Bytes farewell(const std::vector<Bytes>& frames, const Conversation& flow,
+                      size_t acknowledged) {
+  if (frames.size() != 1) return {};
+  const Packet packet = decoded(frames.front());
+  const bool right = packet.kind == PacketKind::tcp && packet.tcp_flags == (kPsh | kAck | kFin) &&
+                     packet.tcp_acknowledgement == flow.client_first + acknowledged &&
+                     to_string(packet.flow.source) == flow.server &&
+                     packet.flow.destination_port == flow.client_port &&
+                     l4_checksum_ok(frames.front(), packet);
+  return right ? payload_of(frames.front()) : Bytes{};
+}
+inline std::string text_of(const Bytes& bytes) {
+  return {bytes.begin(), bytes.end()};
+}
+inline const Bytes kAccessDenied{21, 3, 3, 0, 2, 2, 49};
+
 /// What a TLS client sends behind its handshake: one record.
 inline Bytes app_data(std::string_view text) {
   const Bytes head{0x17, 3, 3, 0, static_cast<uint8_t>(text.size())};

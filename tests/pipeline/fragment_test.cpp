@@ -77,6 +77,7 @@ TEST_CASE("a denied datagram does not leave in fragments", "[fragment]") {
   CHECK(pipeline.to_outside().empty());
   CHECK(reassembled(pipeline) == 2);
   CHECK(pipeline.drops("denied") == 2);
+  CHECK(pipeline.to_inside().size() == 2);  // told by ICMP
   CHECK(pipeline.packets_in_use() == 0);
 }
 
@@ -382,6 +383,7 @@ TEST_CASE("an atomic fragment is a whole packet, and leaves as one", "[fragment]
   CHECK(fragments::joined(pipeline.to_outside()) == plain);
   pipeline.from_inside(fragments::cut(denied, 0, 9999));
   CHECK(pipeline.to_outside().empty());
+  CHECK(pipeline.to_inside().size() == 1);  // told by ICMP
   CHECK(pipeline.counter("sallyport_atomic_fragments_total", "") == 3);
   CHECK(pipeline.packets_in_use() == 0);
 
@@ -451,6 +453,7 @@ TEST_CASE("whatever queues its fragments land on, a datagram is put together onc
       pipeline.from_inside(parts[2 - i], (id + i) % workers);
     }
     CHECK(pipeline.to_outside() == parts);
+    pipeline.to_inside();
     const Bytes answer = udp(family.dns, 53, family.client, static_cast<uint16_t>(id))
                              .payload(pattern(2600))
                              .frame();

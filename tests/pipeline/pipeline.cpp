@@ -1,14 +1,17 @@
 #include "tests/pipeline/pipeline.h"
 
+#include <rte_cycles.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
 
+#include "dataplane/io/eve_text.h"
 #include "dataplane/io/policy_names.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/stats_segment.h"
@@ -26,6 +29,7 @@ void must(bool holds) {
 
 constexpr unsigned kRingPackets = 1024;
 constexpr uint32_t kPackets = 8191;
+constexpr size_t kMostEventsOfATurn = 512;
 
 std::unique_ptr<PolicyTable> table_of(std::string_view policy, unsigned workers) {
   const std::vector<SourceFile> sources{{.name = "test.yaml", .text = std::string(policy)}};
@@ -36,11 +40,17 @@ std::unique_ptr<PolicyTable> table_of(std::string_view policy, unsigned workers)
 
 class EventList final : public FlowEventSink {
  public:
+  explicit EventList(bool keep) : keep_(keep) {}
   bool push(const FlowEvent& event) noexcept override {
-    events.push_back(event);
+    if (events.size() == room) return false;
+    if (keep_) events.push_back(event);
     return true;
   }
   std::vector<FlowEvent> events;
+  size_t room = SIZE_MAX;
+
+ private:
+  bool keep_;
 };
 
 /// One net_ring port: what the test puts into `rx` is received, what is transmitted lands in `tx`.
@@ -78,17 +88,29 @@ struct Pipeline::Parts {
       : pool(make_packet_pool(kPackets, 9000), rte_mempool_free),
         handoff(options.workers),
         datagrams(options.fragments, options.workers),
-        policies(options.workers) {
+        policies(options.workers),
+        budgets(options.budget_entries, options.workers, 1),
+        events(options.keep_events),
+        count_allocations(options.count_allocations) {
     if (!pool) throw std::runtime_error("no packet buffers");
     ports.push_back(std::make_unique<RingPort>("inside", options.workers, pool.get()));
     ports.push_back(std::make_unique<RingPort>("outside", options.workers, pool.get()));
     std::vector<unsigned> cores;
     for (unsigned i = 0; i < options.workers; ++i) cores.push_back(i);
     stats = StatsSegment::create("", cores).value();
+    if (!options.resolvers.empty()) {
+      std::vector<IpAddress> trusted;
+      for (const std::string& text : options.resolvers) {
+        trusted.push_back(parse_ip_address(text).value());
+      }
+      bindings = std::make_unique<Bindings>(trusted, options.binding_grace_seconds, 1024);
+    }
     for (unsigned i = 0; i < options.workers; ++i) {
       FlowStageOptions stage = options.stage;
       stage.worker = i;
       stage.core = i;
+      stage.budgets = &budgets;
+      stage.bindings = bindings.get();
       const PortPair pair{.inside = ports[0]->port->id(),
                           .outside = ports[1]->port->id(),
                           .queue = static_cast<uint16_t>(i)};
@@ -97,6 +119,7 @@ struct Pipeline::Parts {
           Shared{policies, clock, handoff, datagrams, FlowHash(1), stop}));
       workers.back()->join();
     }
+    events.room = options.event_room;
   }
   ~Parts() {
     for (auto& worker : workers) worker->leave();
@@ -108,19 +131,24 @@ struct Pipeline::Parts {
   Handoff handoff;
   DatagramPool datagrams;
   PolicySlot policies;
+  BudgetLedger budgets;
+  std::unique_ptr<Bindings> bindings;
   PolicyNames names;
+  std::shared_ptr<const IdentityFeed> feed;
   Clock clock;
   std::atomic<bool> stop{false};
   std::unique_ptr<StatsSegment> stats;
   EventList events;
   std::vector<std::unique_ptr<Worker>> workers;
-  Now now{.ms = 1000, .unix_ns = 1'700'000'000'000'000'000};
+  Now now{.ms = 1000, .unix_ns = 1'700'000'000'000'000'000, .ns = 1'000'000'000};
   size_t events_taken = 0;
+  size_t (*count_allocations)() noexcept;
+  size_t allocations = 0;
 };
 
 Pipeline::Pipeline(std::string_view policy, Options options) {
   start_eal();
-  options.stage.flow_capacity = std::min(options.stage.flow_capacity, 4096u);
+  options.stage.flow_capacity = std::min(options.stage.flow_capacity, options.most_flows);
   parts_ = std::make_unique<Parts>(options);
   if (!policy.empty()) push(policy);
 }
@@ -130,12 +158,21 @@ Pipeline::~Pipeline() {
   to_outside();
 }
 
-void Pipeline::push(std::string_view policy) {
-  const auto workers = static_cast<unsigned>(parts_->workers.size());
-  auto table = table_of(policy, workers);
-  parts_->names.add(parts_->policies.generation() + 1, *table);
+void Pipeline::publish(std::unique_ptr<PolicyTable> table) {
+  if (parts_->feed) table = table->with_feed(*parts_->feed).value();
+  parts_->names.add(parts_->policies.generation() + 1, *table, parts_->feed);
   parts_->policies.publish(std::move(table), std::chrono::milliseconds(0));
   turn_all();
+}
+
+void Pipeline::push(std::string_view policy) {
+  publish(table_of(policy, static_cast<unsigned>(parts_->workers.size())));
+}
+
+void Pipeline::push_identities(const std::vector<Identity>& identities) {
+  parts_->feed = std::make_shared<const IdentityFeed>(make_identity_feed(identities));
+  const ActivePolicy* active = parts_->policies.current();
+  if (active != nullptr) publish(active->table->with_feed(*parts_->feed).value());
 }
 
 void Pipeline::take_policy_away() {
@@ -147,8 +184,42 @@ void Pipeline::turn_all() {
   // Often enough that what one worker hands to another is handled as well, and what fragments make
   // up at that one by a third.
   for (int i = 0; i < 3; ++i) {
-    for (auto& worker : parts_->workers) worker->turn(parts_->now);
+    for (auto& worker : parts_->workers) turn(*worker);
   }
+}
+
+void Pipeline::turn(Worker& worker) {
+  parts_->now.ticks = rte_rdtsc();
+  if (parts_->count_allocations == nullptr) {
+    worker.turn(parts_->now);
+    return;
+  }
+  // push() of the list is ours, and so is its memory: there beforehand.
+  auto& events = parts_->events.events;
+  if (events.capacity() - events.size() < kMostEventsOfATurn) {
+    events.reserve(2 * events.size() + kMostEventsOfATurn);
+  }
+  const size_t before = parts_->count_allocations();
+  worker.turn(parts_->now);
+  parts_->allocations += parts_->count_allocations() - before;
+}
+
+FlowMemory Pipeline::flow_memory() const {
+  FlowMemory sum;
+  for (const auto& worker : parts_->workers) {
+    const FlowMemory memory = worker->flow_memory();
+    sum.segments += memory.segments;
+    sum.fact_blocks += memory.fact_blocks;
+    sum.inspections += memory.inspections;
+    sum.http2_connections += memory.http2_connections;
+    sum.quic_hellos += memory.quic_hellos;
+    sum.dns_answers += memory.dns_answers;
+  }
+  return sum;
+}
+
+size_t Pipeline::allocations_in_turns() const {
+  return parts_->allocations;
 }
 
 void Pipeline::put(unsigned port, unsigned queue, const std::vector<Bytes>& frames) {
@@ -157,10 +228,11 @@ void Pipeline::put(unsigned port, unsigned queue, const std::vector<Bytes>& fram
     must(mbuf != nullptr);
     char* data = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.size()));
     must(data != nullptr);
-    std::memcpy(data, frame.data(), frame.size());
+    std::ranges::copy(frame, data);  // an empty one, too
     must(rte_ring_enqueue(parts_->ports[port]->rx[queue], mbuf) == 0);
   }
   turn_all();
+  must_balance();
 }
 
 std::vector<Bytes> Pipeline::take(unsigned port) {
@@ -188,12 +260,42 @@ void Pipeline::sleep_ms(uint32_t ms) {
     step = std::min(ms, 500u);
     parts_->now.ms += step;
     parts_->now.unix_ns += uint64_t{step} * 1'000'000;
+    parts_->now.ns += uint64_t{step} * 1'000'000;
     for (int i = 0; i < 64; ++i) turn_all();  // the sweep catches up a few slices a turn
   }
+  must_balance();
 }
 
 void Pipeline::end_all_flows() {
   for (auto& worker : parts_->workers) worker->end_all_flows();
+  must_balance();
+}
+
+std::string Pipeline::imbalance() const {
+  for (size_t i = 0; i < parts_->workers.size(); ++i) {
+    const std::string wrong = imbalance_of_core(parts_->stats->book_lines(i));
+    if (!wrong.empty()) return "worker " + std::to_string(i) + ", " + wrong;
+  }
+  return "";
+}
+
+Book Pipeline::book_between_cores() const {
+  std::vector<BookLine> lines;
+  for (size_t i = 0; i < parts_->workers.size(); ++i) {
+    const auto more = parts_->stats->book_lines(i);
+    lines.insert(lines.end(), more.begin(), more.end());
+  }
+  return draw_up(BookId::between_cores, lines);
+}
+
+void Pipeline::must_balance() const {
+  if (const std::string wrong = imbalance(); !wrong.empty()) {
+    throw std::logic_error("the books do not balance: " + wrong);
+  }
+}
+
+std::vector<uint64_t> Pipeline::histogram(Histogram id) const {
+  return parts_->stats->histogram(id);
 }
 
 uint64_t Pipeline::counter(std::string_view family, std::string_view labels) const {
@@ -201,6 +303,10 @@ uint64_t Pipeline::counter(std::string_view family, std::string_view labels) con
   if (!value)
     throw std::logic_error("no counter " + std::string(family) + " " + std::string(labels));
   return value.value_or(0);
+}
+
+std::vector<BudgetCount> Pipeline::budgets() const {
+  return parts_->budgets.snapshot(static_cast<int64_t>(parts_->now.unix_ns / 1'000'000'000));
 }
 
 std::vector<FlowEvent> Pipeline::events() {

@@ -10,7 +10,14 @@
 #include "dataplane/inspect/packet.h"
 #include "dataplane/io/flow_event.h"
 #include "dataplane/io/flow_stage.h"
+#include "dataplane/io/histograms.h"
+#include "policy/runtime/books.h"
+#include "policy/runtime/identity.h"
 #include "tests/support/bytes.h"
+
+namespace sallyport {
+class Worker;
+}
 
 namespace sallyport::test {
 
@@ -21,7 +28,15 @@ class Pipeline {
   struct Options {
     unsigned workers = 1;
     FlowStageOptions stage;
+    uint32_t most_flows = 4096;  ///< Bounds stage.flow_capacity.
+    bool keep_events = true;     ///< Three KiB each: not for a hundred thousand.
     FragmentLimits fragments;
+    uint32_t budget_entries = 64;
+    std::vector<std::string> resolvers;
+    uint32_t binding_grace_seconds = 10;
+    size_t event_room = SIZE_MAX;  ///< Records before the ring is full.
+    /// How often this thread has allocated so far, for allocations_in_turns().
+    size_t (*count_allocations)() noexcept = nullptr;
   };
 
   /// @param policy  YAML; empty: no policy is ever loaded.
@@ -34,6 +49,7 @@ class Pipeline {
   void from_outside(const Bytes& frame, unsigned queue = 0) { put(1, queue, {frame}); }
   /// Several frames in one burst.
   void burst_from_inside(const std::vector<Bytes>& frames) { put(0, 0, frames); }
+  void burst_from_outside(const std::vector<Bytes>& frames) { put(1, 0, frames); }
 
   /// Frames that left since the last call.
   std::vector<Bytes> to_outside() { return take(1); }
@@ -41,7 +57,10 @@ class Pipeline {
   /// The TCP payload bytes among frames that left towards the outside, joined.
   Bytes payload_to_outside();
 
+  /// Labels of the last feed stay, as they do in the gateway.
   void push(std::string_view policy);
+  /// A new identity feed.
+  void push_identities(const std::vector<Identity>& identities);
   /// As after a first push that one core did not take.
   void take_policy_away();
   void sleep_ms(uint32_t ms);
@@ -54,10 +73,23 @@ class Pipeline {
   uint64_t drops(std::string_view reason) const {
     return counter("sallyport_drops_total", "reason=" + std::string(reason));
   }
+  /// What is wrong with a worker's books, or "". Every frame put in, every sleep and the end of all
+  /// flows is followed by a look at them: std::logic_error if they do not balance.
+  std::string imbalance() const;
+  /// The book between cores.
+  Book book_between_cores() const;
+  /// A histogram's counts over workers.
+  std::vector<uint64_t> histogram(Histogram id) const;
+  /// What is counted against budgets.
+  std::vector<BudgetCount> budgets() const;
   /// Records since the last call.
   std::vector<FlowEvent> events();
   /// Buffers that are neither free nor in a test's hands: 0 when nothing is held or leaked.
   unsigned packets_in_use() const;
+  /// What flows have in use, over all workers.
+  FlowMemory flow_memory() const;
+  /// What Options::count_allocations saw while workers turned.
+  size_t allocations_in_turns() const;
   /// As the log would have the newest event.
   std::string last_line(FlowEvent::Type type);
 
@@ -65,6 +97,9 @@ class Pipeline {
   void put(unsigned port, unsigned queue, const std::vector<Bytes>& frames);
   std::vector<Bytes> take(unsigned port);
   void turn_all();
+  void turn(Worker& worker);
+  void must_balance() const;
+  void publish(std::unique_ptr<PolicyTable> table);
 
   struct Parts;
   std::unique_ptr<Parts> parts_;

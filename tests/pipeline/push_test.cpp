@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 
 #include "tests/pipeline/conversation.h"
+#include "tests/support/dns_builder.h"
 
 using namespace sallyport;
 using namespace sallyport::test;
@@ -136,6 +137,29 @@ TEST_CASE("datagram flows follow a push too", "[pipeline]") {
   CHECK(pipeline.to_outside().size() == 1);
 }
 
+TEST_CASE("a resolver that is denied by a push is not heard any more", "[pipeline]") {
+  Pipeline pipeline(kPolicy);
+  const auto ask = [&] {
+    pipeline.from_inside(
+        udp("198.18.0.2", 5300, "198.19.0.53", 53).payload(dns_query("a.test")).frame());
+    return pipeline.to_outside().size();
+  };
+  const auto hears = [&] {
+    pipeline.from_outside(udp("198.19.0.53", 53, "198.18.0.2", 5300).payload("anything").frame());
+    return pipeline.to_inside().size();
+  };
+  CHECK(ask() == 1);
+  CHECK(hears() == 1);
+  const bool by_name = GENERATE(true, false);
+  pipeline.push(by_name
+                    ? "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n"
+                      "  egress:\n    - {name: dns, action: Allow, to: {domainNames: [b.test]}}\n"
+                    : "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n"
+                      "  egress:\n    - {name: nothing, action: Deny}\n");
+  CHECK(hears() == (by_name ? 1 : 0));  // the answer to a query that was allowed may be under way
+  CHECK(ask() == 0);
+}
+
 TEST_CASE("a hundred pushes under live flows lose nothing and leak nothing", "[pipeline]") {
   Pipeline pipeline(kPolicy);
   std::vector<Conversation> flows;
@@ -166,6 +190,119 @@ TEST_CASE("a hundred pushes under live flows lose nothing and leak nothing", "[p
   pipeline.to_inside();
   CHECK(pipeline.packets_in_use() == 0);
   CHECK(pipeline.counter("sallyport_flows", "state=allowed") == 200);
+}
+
+namespace {
+
+/// A connection that a push meets as far on as `stage` says.
+struct Opening {
+  enum class Stage : uint8_t { unopened, syn, handshake, half_a_hello };
+
+  Conversation flow;
+  std::string host;
+  Stage stage = Stage::unopened;
+  Bytes bytes = hello().sni(host).record();
+
+  void begin() const {
+    Pipeline& pipeline = flow.pipeline;
+    if (stage == Stage::unopened) return;
+    pipeline.from_inside(flow.syn());
+    if (stage == Stage::syn) return;
+    pipeline.from_outside(flow.syn_ack());
+    if (stage == Stage::handshake) return;
+    pipeline.from_inside(flow.segment(bytes, 0, 50));
+  }
+  void finish() const {
+    Pipeline& pipeline = flow.pipeline;
+    if (stage == Stage::unopened) pipeline.from_inside(flow.syn());
+    if (stage <= Stage::syn) pipeline.from_outside(flow.syn_ack());
+    REQUIRE(pipeline.payload_to_outside().empty());
+    pipeline.to_inside();
+    const size_t sent = stage == Stage::half_a_hello ? 50 : 0;
+    pipeline.from_inside(flow.segment(bytes, sent, bytes.size()));
+  }
+  uint32_t end() const { return flow.client_first + static_cast<uint32_t>(bytes.size()); }
+  /// The server takes the hello.
+  void acknowledge() const { flow.pipeline.from_outside(flow.in().ack(end()).frame()); }
+  void send_more() const {
+    flow.pipeline.from_inside(flow.out(bytes.size()).payload(app_data("more")).frame());
+  }
+  /// All of it leaves and nobody is told anything, or none of it does and both ends are.
+  void check(bool allowed) const {
+    CAPTURE(host, static_cast<int>(stage), allowed);
+    const auto outside = flow.pipeline.to_outside();
+    const auto inside = flow.pipeline.to_inside();
+    if (!allowed) {
+      REQUIRE(is_reset(outside, flow.client_first));
+      REQUIRE(farewell(inside, flow, bytes.size()) == kAccessDenied);
+      return;
+    }
+    Bytes left;
+    for (const Bytes& frame : outside) append(left, payload_of(frame));
+    REQUIRE(left == bytes);
+    REQUIRE(inside.empty());
+  }
+};
+
+}  // namespace
+
+// good.test is always allowed, evil.test never, and flip.test by every other policy.
+TEST_CASE("connections that open during fifty pushes are all decided, and rightly", "[pipeline]") {
+  using Stage = Opening::Stage;
+  const unsigned workers = GENERATE(1u, 2u);
+  const std::string without = allow("good.test");
+  const std::string with = allow("good.test, flip.test");
+  Pipeline pipeline(without, {.workers = workers});
+  Conversation flow{.pipeline = pipeline, .client_port = 20000};
+  std::vector<Opening> live;  // of the round before, allowed by its policy
+  uint64_t allowed = 0;
+  uint64_t denied = 0;
+  for (int push = 0; push < 50; ++push) {
+    CAPTURE(push, workers);
+    std::vector<Opening> fresh;
+    for (const char* host : {"good.test", "flip.test", "evil.test"}) {
+      for (const Stage stage :
+           {Stage::unopened, Stage::syn, Stage::handshake, Stage::half_a_hello}) {
+        ++flow.client_port;
+        fresh.push_back({.flow = flow, .host = host, .stage = stage});
+        fresh.back().begin();
+      }
+    }
+    const bool flips = push % 2 == 0;
+    pipeline.push(flips ? with : without);
+    std::vector<Opening> next;
+    for (const Opening& opening : fresh) {
+      opening.finish();
+      const bool right = opening.host == "good.test" || (opening.host == "flip.test" && flips);
+      opening.check(right);
+      ++(right ? allowed : denied);
+      if (!right) continue;
+      opening.acknowledge();
+      next.push_back(opening);
+    }
+    pipeline.to_inside();
+    for (const Opening& opening : live) {
+      CAPTURE(opening.host);
+      opening.send_more();
+      if (opening.host == "good.test") {
+        REQUIRE(pipeline.payload_to_outside() == app_data("more"));
+        opening.flow.pipeline.from_outside(
+            opening.flow.in()
+                .ack(opening.end() + static_cast<uint32_t>(app_data("more").size()))
+                .frame());
+        pipeline.to_inside();
+        continue;
+      }
+      REQUIRE(is_reset(pipeline.to_outside(), opening.end()));
+      pipeline.to_inside();
+      --allowed, ++denied;
+    }
+    live = std::move(next);
+  }
+  CHECK(pipeline.counter("sallyport_flows", "state=allowed") == allowed);
+  CHECK(pipeline.counter("sallyport_flows", "state=denied") == denied);
+  CHECK(pipeline.counter("sallyport_flows", "state=pending") == 0);
+  CHECK(pipeline.packets_in_use() == 0);
 }
 
 TEST_CASE("when a policy is taken away nothing goes on under it", "[pipeline]") {

@@ -67,3 +67,37 @@ TEST_CASE("a rule by address alone lets every protocol to it out", "[tunnel]") {
     CHECK(pipeline.to_outside() == std::vector<Bytes>{packet});
   }
 }
+
+TEST_CASE("the records of a tunnel name it, denied or not", "[tunnel]") {
+  Pipeline pipeline(
+      policy("{name: overlay, action: Allow, to: {cidrs: [198.19.0.40/32]}, "
+             "protocols: [{udp: {ports: [4789]}}]}"));
+  const Bytes query = udp(kClient, 4789, "198.19.0.53", 53).payload(Bytes(40, 8)).frame();
+  struct Row {
+    Bytes packet;
+    TunnelKind tunnel;
+    FlowState state;
+  };
+  for (const Row& row : {Row{vxlan(), TunnelKind::vxlan, FlowState::allowed},
+                         Row{vxlan(8472), TunnelKind::vxlan, FlowState::denied},
+                         Row{gre(), TunnelKind::gre, FlowState::denied},
+                         Row{ipip(), TunnelKind::ipip, FlowState::denied},
+                         Row{geneve(), TunnelKind::geneve, FlowState::denied},
+                         Row{query, TunnelKind::none, FlowState::allowed}}) {
+    CAPTURE(to_string(row.tunnel));
+    pipeline.from_inside(row.packet);
+    const std::vector<FlowEvent> events = pipeline.events();
+    REQUIRE(events.size() == 1);
+    CHECK(events.front().state == row.state);
+    CHECK(to_string(events.front().tunnel) == to_string(row.tunnel));
+  }
+}
+
+TEST_CASE("a flow is named by its first packet alone", "[tunnel]") {
+  Pipeline pipeline(policy("{name: peer, action: Allow, to: {cidrs: [198.19.0.40/32]}}"));
+  pipeline.from_inside(udp(kClient, 50000, kPeer, 4789).payload(Bytes(9, 1)).frame());
+  pipeline.from_inside(vxlan());
+  const std::vector<FlowEvent> events = pipeline.events();
+  REQUIRE(events.size() == 1);
+  CHECK(to_string(events.front().tunnel) == "none");
+}

@@ -48,12 +48,16 @@ std::string GatewayProcess::config() const {
          "}\nmemory: {hugepages: never, total_mb: 256, packets: " + packets +
          "}\npaths:\n  control_socket: " + socket.string() + "\n  control_user: " + user +
          "\n  stats: " + stats_path.string() + "\n  flow_log: " + flow_log.string() +
-         "\n  policy_image: " + policy_image.string() + "\n" + extra;
+         "\n  policy_image: " + policy_image.string() +
+         "\n  identity_feed: " + identity_feed.string() +
+         "\n  budget_state: " + budget_state.string() + "\n" + extra;
 }
 
 void GatewayProcess::run_program() {
   write_text(folder / "gateway.yaml", config());
   std::filesystem::remove(folder / "log");  // "ready" is to be this one's
+  // Each its own telemetry socket: tests run beside one another.
+  ::setenv("RUNTIME_DIRECTORY", folder.path().c_str(), 1);
   process_ = std::make_unique<Process>(
       std::vector<std::string>{program("sallyport-dataplane"), "--config", folder / "gateway.yaml"},
       folder / "log");
@@ -78,11 +82,8 @@ int GatewayProcess::stop() {
 }
 
 std::vector<std::string> GatewayProcess::leftovers() const {
-  std::vector<std::filesystem::path> paths{socket, stats_path, stats_path.string() + ".new"};
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  for (const std::string root : {"/var/run", "/tmp", runtime != nullptr ? runtime : "/tmp"}) {
-    paths.emplace_back(root + "/dpdk/sallyport-" + std::to_string(pid_));
-  }
+  const std::vector<std::filesystem::path> paths{socket, stats_path, stats_path.string() + ".new",
+                                                 folder / "dpdk/sallyport"};
   std::vector<std::string> out;
   for (const auto& path : paths) {
     if (std::filesystem::exists(path)) out.push_back(path);
@@ -146,11 +147,11 @@ PushReply ControlClient::send(const FrameHeader& header, const std::vector<int>&
   return send(bytes, fds);
 }
 
-PushReply ControlClient::push(std::span<const uint8_t> image) {
-  const auto made = make_sealed_memfd(image);
+PushReply ControlClient::push(std::span<const uint8_t> bytes, FrameType type) {
+  const auto made = make_sealed_memfd(bytes);
   REQUIRE(made);
   const UniqueFd fd(*made);
-  return send({.type = FrameType::push, .request_id = 1}, {fd.get()});
+  return send({.type = type, .request_id = 1}, {fd.get()});
 }
 
 bool ControlClient::closed() const {

@@ -48,6 +48,8 @@ class GatewayProcess {
   std::filesystem::path stats_path = folder / "stats";
   std::filesystem::path flow_log = folder / "flows.ndjson";
   std::filesystem::path policy_image = folder / "last-good.spimg";
+  std::filesystem::path identity_feed = folder / "last-good.spids";
+  std::filesystem::path budget_state = folder / "budgets.state";
   std::string user;
 
  private:
@@ -66,7 +68,7 @@ class ControlClient {
   PushReply send(std::span<const uint8_t> bytes, const std::vector<int>& fds = {});
   PushReply send(const FrameHeader& header, const std::vector<int>& fds = {});
   PushReply query() { return send({.type = FrameType::query, .request_id = 7}); }
-  PushReply push(std::span<const uint8_t> image);
+  PushReply push(std::span<const uint8_t> bytes, FrameType type = FrameType::push);
   /// Whether the other side has closed.
   bool closed() const;
   int fd() const { return fd_.get(); }

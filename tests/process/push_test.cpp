@@ -168,7 +168,7 @@ TEST_CASE("a frame that is none is refused, with or without an image", "[process
   FrameHeader wrong_version = push_header();
   ++wrong_version.version;
   FrameHeader wrong_type = push_header();
-  for (const unsigned type : {0u, 3u, 4u, 65535u}) {
+  for (const unsigned type : {0u, 3u, 5u, 65535u}) {
     wrong_type.type = static_cast<FrameType>(type);
     with.check_refused(with.client->send(wrong_type, {sealed.get()}), Refusal::bad_frame);
   }

@@ -51,6 +51,9 @@ TEST_CASE("a mistake in the configuration ends with one clear line", "[process]"
        "gateway.yaml: cannot be made: "},
       {"log is a folder", [](GatewayProcess& g) { g.flow_log = g.folder.path(); },
        ": cannot open: Is a directory (paths.flow_log in the configuration)"},
+      {"log socket too long",
+       [](GatewayProcess& g) { g.extra = "flow_log: {socket: /" + std::string(120, 's') + "}\n"; },
+       "the path is too long for a socket (flow_log.socket)"},
       {"stats under a file",
        [](GatewayProcess& g) { g.stats_path = g.folder / "gateway.yaml" / "stats"; },
        "gateway.yaml: cannot be made: "},
@@ -91,10 +94,10 @@ TEST_CASE("every mistake in the file is listed, each where it stands", "[process
   CHECK(gateway.start_and_fail() == 2);
   const std::string file = (gateway.folder / "gateway.yaml").string();
   CHECK(gateway.log() ==
-        file + ":11:13: error[E103]: flows.capacity must be a whole number from 16 to 4194304\n" +
+        file + ":13:13: error[E103]: flows.capacity must be a whole number from 16 to 4194304\n" +
             file +
-            ":12:3: error[E008]: unknown key 'capacty' in flows (did you mean 'capacity'?)\n" +
-            file + ":13:16: error[E102]: inbound_flows must be one of drop | pass\n");
+            ":14:3: error[E008]: unknown key 'capacty' in flows (did you mean 'capacity'?)\n" +
+            file + ":15:16: error[E102]: inbound_flows must be one of drop | pass\n");
   CHECK(gateway.leftovers().empty());
 }
 
@@ -126,12 +129,14 @@ TEST_CASE("a second data plane leaves the first one alone", "[process]") {
   CHECK(first.stop() == 0);
 }
 
-TEST_CASE("SIGTERM and SIGINT end it in order, SIGHUP does not", "[process]") {
+TEST_CASE("SIGTERM and SIGINT end it in order, SIGHUP reopens the flow log", "[process]") {
   GatewayProcess gateway;
   gateway.start();
   const auto running = ControlClient(gateway.socket).query();
   CHECK(running.refusal == Refusal::none);
+  std::filesystem::rename(gateway.flow_log, gateway.folder / "moved");
   gateway.signal(SIGHUP);
+  CHECK(eventually([&] { return std::filesystem::exists(gateway.flow_log); }));
   CHECK(ControlClient(gateway.socket).query().refusal == Refusal::none);
   gateway.signal(GENERATE(SIGTERM, SIGINT));
   CHECK(gateway.wait() == 0);

@@ -7,6 +7,8 @@
 
 #include "control/common/json_text.h"
 #include "policy/compile/compile.h"
+#include "policy/compile/identity_feed.h"
+#include "policy/runtime/identity_codec.h"
 #include "policy/runtime/image.h"
 #include "tests/process/gateway_process.h"
 #include "tests/support/packet_builder.h"
@@ -17,23 +19,42 @@ using namespace sallyport::test;
 
 namespace {
 
+std::string feed_yaml(std::string_view job) {
+  return "apiVersion: sallyport/v1\nkind: IdentityFeed\nidentities:\n"
+         "  - {addresses: [198.18.0.2, 198.18.0.3], labels: {job: " +
+         std::string(job) + "}}\n";
+}
+
+uint64_t feed_revision(std::string_view job) {
+  const std::vector<SourceFile> sources{{"feed.yaml", feed_yaml(job)}};
+  const auto feed = make_identity_feed(load_identities(sources).value());
+  return decode_identities(encode_identities(feed).value())->revision;
+}
+
 /// A data plane and an agent that share a state folder, and the command line towards both.
 struct Node {
   GatewayProcess gateway;
   std::filesystem::path state = gateway.folder / "state";
   std::filesystem::path agent_socket = gateway.folder / "control.sock";
   std::filesystem::path policy = gateway.folder / "policy.yaml";
+  std::filesystem::path feed = gateway.folder / "feed.yaml";
   std::unique_ptr<Process> agent;
 
   Node() {
     gateway.policy_image = state / "last-good.spimg";
+    gateway.identity_feed = state / "last-good.spids";
     write_text(policy, policy_yaml("p", "one.test"));
   }
-  void start_agent() {
-    agent = std::make_unique<Process>(
-        std::vector<std::string>{program("sallyport-control"), "--dataplane-socket", gateway.socket,
-                                 "--socket", agent_socket, "--state-dir", state},
-        gateway.folder / "agent.log");
+  void start_agent(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments{program("sallyport-control"),
+                                       "--dataplane-socket",
+                                       gateway.socket,
+                                       "--socket",
+                                       agent_socket,
+                                       "--state-dir",
+                                       state};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    agent = std::make_unique<Process>(arguments, gateway.folder / "agent.log");
     REQUIRE(eventually([&] { return std::filesystem::exists(agent_socket); }));
   }
   Finished push() const {
@@ -46,6 +67,15 @@ struct Node {
     return run(arguments);
   }
   Json status() const { return Json::parse(read("status", {"--socket", agent_socket}).out); }
+  /// As whatever starts jobs should write it.
+  void write_feed(std::string_view job) const {
+    write_text(gateway.folder / "feed.new", feed_yaml(job));
+    std::filesystem::rename(gateway.folder / "feed.new", feed);
+  }
+  /// Whether the data plane goes by the feed with that job, within the time that it may take.
+  bool labels_become(std::string_view job) const {
+    return eventually([&] { return gateway.stats().identity_revision == feed_revision(job); });
+  }
   uint64_t revision() const { return gateway.stats().cores.at(0).revision; }
 };
 
@@ -110,6 +140,101 @@ TEST_CASE("a push through the agent is in force, is stored and is seen", "[proce
   }
 }
 
+TEST_CASE("an identity feed reaches the data plane, whoever starts first", "[process]") {
+  Node node;
+  node.write_feed("train");
+  const bool agent_first = GENERATE(false, true);
+  std::filesystem::create_directory(node.state);
+  if (!agent_first) node.gateway.start();
+  node.start_agent({"--identities", node.feed, "--policy", node.policy});
+  if (agent_first) node.gateway.start();
+  REQUIRE(node.labels_become("train"));
+  REQUIRE(eventually([&] { return node.revision() != 0; }));
+  REQUIRE(eventually([&] { return std::filesystem::exists(node.gateway.identity_feed); }));
+
+  const Json status = node.status();
+  CHECK(status["identities"]["revision"] == revision_text(feed_revision("train")));
+  CHECK(status["identities"]["addresses"] == 2);
+  REQUIRE(eventually(
+      [&] { return node.status()["agent"]["identities"]["last_load"]["result"] == "accepted"; }));
+  CHECK(node.status()["agent"]["identities"]["since"] == status["identities"]["since"]);
+  const Finished text = run({program("sallyport"), "status", "--stats", node.gateway.stats_path,
+                             "--socket", node.agent_socket});
+  CHECK(text.out.find("identities  revision " + revision_text(feed_revision("train")) +
+                      ", 2 addresses, since 20") != std::string::npos);
+
+  SECTION("a changed file is taken by itself, a policy push leaves it alone") {
+    node.write_feed("serve");
+    CHECK(node.labels_become("serve"));
+    CHECK(node.push().status == 0);
+    CHECK(node.gateway.stats().identity_revision == feed_revision("serve"));
+  }
+  SECTION("a bad feed is refused whole, with its place, and the old one stays") {
+    const auto generation = node.gateway.stats().cores.at(0).generation;
+    write_text(node.feed, feed_yaml("serve") + "  - {addresses: [nonsense]}\n");
+    REQUIRE(eventually([&] { return node.agent->log_count("feed.yaml:5:18: error[E019]") == 1; }));
+    const Json known = node.status()["agent"]["identities"];
+    CHECK(known["last_load"]["result"] == "invalid");
+    CHECK(known["revision"] == revision_text(feed_revision("train")));
+    write_text(node.feed, "");
+    REQUIRE(eventually([&] { return node.agent->log_count("error[E024]") == 1; }));
+    std::filesystem::remove(node.feed);
+    REQUIRE(eventually([&] { return node.agent->log_count("error[E025]") == 1; }));
+    CHECK(node.gateway.stats().identity_revision == feed_revision("train"));
+    CHECK(node.gateway.stats().cores.at(0).generation == generation);
+    node.write_feed("serve");
+    CHECK(node.labels_become("serve"));
+  }
+  SECTION("the agent is killed and the data plane restarts: it has the labels before anyone asks") {
+    node.agent->signal(SIGKILL);
+    node.agent->wait();
+    CHECK(node.gateway.stop() == 0);
+    node.gateway.start();
+    CHECK(node.gateway.stats().identity_revision == feed_revision("train"));
+    CHECK(eventually([&] { return node.revision() != 0; }));
+    // A change that nobody was there to see is found by the next agent.
+    node.write_feed("serve");
+    node.start_agent({"--identities", node.feed, "--policy", node.policy});
+    CHECK(node.labels_become("serve"));
+  }
+  SECTION("a data plane that lost its feed gets it again, without --identities as well") {
+    const std::string stored = read_text(node.gateway.identity_feed);
+    node.agent->signal(SIGTERM);
+    node.agent->wait();
+    CHECK(node.gateway.stop() == 0);
+    node.gateway.identity_feed = node.gateway.folder / "elsewhere";
+    node.gateway.start();
+    CHECK(node.gateway.stats().identity_revision == 0);
+    node.start_agent({"--policy", node.policy});
+    CHECK(node.labels_become("train"));
+    CHECK(read_text(node.state / "last-good.spids") == stored);
+  }
+}
+
+TEST_CASE("traffic of a capture is decided by the labels of its source", "[process]") {
+  Node node;
+  write_text(node.policy, replaced(std::string(kDnsPolicy), "spec:\n",
+                                   "spec:\n  subject: {labels: {job: train}}\n"));
+  node.write_feed("train");
+  write_bytes(node.gateway.folder / "a.pcap", pcap_bytes({{1, query(53)}}));
+  const auto replayed = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{
+        program("sallyport"), "replay", "--policy",
+        node.policy,          "--pcap", node.gateway.folder / "a.pcap"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return Json::parse(run(arguments).out);
+  };
+  CHECK(replayed({})["policy"]["reason"] == "facts_not_inspected");
+  CHECK(replayed({"--identities", node.feed})["verdict"]["action"] == "allow");
+  node.write_feed("serve");
+  CHECK(replayed({"--identities", node.feed})["policy"]["reason"] == "default_deny");
+  write_text(node.feed, "identities: []\n");
+  const Finished bad = run({program("sallyport"), "replay", "--policy", node.policy, "--pcap",
+                            node.gateway.folder / "a.pcap", "--identities", node.feed});
+  CHECK(bad.status == 2);
+  CHECK(bad.err.find("feed.yaml:1:1: error[E009]") != std::string::npos);
+}
+
 TEST_CASE("traffic of a capture is decided, counted and logged", "[process]") {
   Node node;
   GatewayProcess& gateway = node.gateway;
@@ -144,7 +269,7 @@ TEST_CASE("traffic of a capture is decided, counted and logged", "[process]") {
 
   CHECK(read_pcap(gateway.folder / "to_server.pcap") == std::vector<Bytes>{query(53), query(53)});
   const auto to_client = read_pcap(gateway.folder / "to_client.pcap");
-  REQUIRE(to_client.size() == 2);  // the RST for the SYN, and the answer
+  REQUIRE(to_client.size() == 3);  // the RST for the SYN, the ICMP error, and the answer
   CHECK(std::ranges::count(to_client, answer) == 1);
   std::vector<std::string> ends;
   std::istringstream lines(read_text(gateway.flow_log));

@@ -127,4 +127,9 @@ inline Bytes h2_request(uint32_t stream, const H2Fields& fields) {
   return h2_frame(kH2Headers, kH2EndHeaders | kH2EndStream, stream, hpack_literals(fields));
 }
 
+/// The same, and the stream stays open for more.
+inline Bytes h2_open(uint32_t stream, const H2Fields& fields) {
+  return h2_frame(kH2Headers, kH2EndHeaders, stream, hpack_literals(fields));
+}
+
 }  // namespace sallyport::test

@@ -54,6 +54,10 @@ class HttpFeeder {
       const HttpStep step = stream_.next(window, ended, request);
       forward(step.forward_bytes);
       if (step.status == HttpStep::Status::need_more) return;
+      if (step.status == HttpStep::Status::turn) {
+        if constexpr (requires { stream_.turn(); }) stream_.turn();
+        continue;
+      }
       if (step.status == HttpStep::Status::request) {
         run_.add(describe(request));
         stream_.allow(request);

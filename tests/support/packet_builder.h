@@ -106,6 +106,11 @@ class PacketBuilder {
     window_ = value;
     return *this;
   }
+  /// Also sets kUrg.
+  PacketBuilder& urgent(uint16_t pointer) {
+    urgent_ = pointer, flags_ |= kUrg;
+    return *this;
+  }
   PacketBuilder& tcp_options(Bytes raw) {
     tcp_options_ = std::move(raw);
     return *this;
@@ -200,7 +205,8 @@ class PacketBuilder {
     put8(out, data_offset_.value_or(static_cast<uint8_t>(5 + options.size() / 4)) << 4);
     put8(out, flags_);
     put16(out, window_);
-    put32(out, 0);
+    put16(out, 0);
+    put16(out, urgent_);
     append(out, options + payload_);
     store16(out, 16, l4_checksum_of(out));
     return out;
@@ -304,6 +310,7 @@ class PacketBuilder {
   uint32_t ack_ = 0;
   uint8_t flags_ = 0;
   uint16_t window_ = 65535;
+  uint16_t urgent_ = 0;
   Bytes tcp_options_;
   std::optional<uint8_t> data_offset_;
 

@@ -46,7 +46,9 @@ class QuicFlow {
     return last;
   }
 
-  QuicAnswer server(const Bytes& datagram) { return quic_server_datagram(datagram, tracker_); }
+  QuicAnswer server(const Bytes& datagram) {
+    return quic_server_datagram(datagram, tracker_, scratch());
+  }
 
   const QuicStep& out() const { return out_; }
   const QuicTracker& tracker() const { return tracker_; }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "control/common/json_text.h"
+#include "control/common/policy_archive.h"
 #include "control/common/system.h"
 #include "policy/compile/compile.h"
 #include "policy/runtime/table.h"
@@ -23,7 +24,7 @@ class Node {
  public:
   Node() { write_text(policy, policy_yaml("one", "one.example.com")); }
 
-  void start_agent(bool with_policy = true) {
+  void start_agent(bool with_policy = true, bool with_feed = false) {
     std::vector<std::string> arguments{program("sallyport-control"),
                                        "--dataplane-socket",
                                        dataplane_socket,
@@ -32,6 +33,7 @@ class Node {
                                        "--state-dir",
                                        folder.path() / "state"};
     if (with_policy) arguments.insert(arguments.end(), {"--policy", policy});
+    if (with_feed) arguments.insert(arguments.end(), {"--identities", feed});
     agent = std::make_unique<Process>(arguments, folder / "log");
     // The file is there a moment before anyone listens.
     REQUIRE(eventually([&] { return connect_unix(socket, SOCK_STREAM).has_value(); }));
@@ -48,12 +50,14 @@ class Node {
   bool status_becomes(const char* key, const Json& value) const {
     return eventually([&] { return ask(R"({"op":"status"})")[key] == value; });
   }
+  Json identities() const { return ask(R"({"op":"status"})")["identities"]; }
   bool logged(std::string_view what) const {
     return eventually([&] { return agent->log_count(what) > 0; });
   }
 
   TempDir folder;
   std::filesystem::path policy = folder / "policy.yaml";
+  std::filesystem::path feed = folder / "feed.yaml";
   std::filesystem::path socket = folder / "control.sock";
   std::filesystem::path dataplane_socket = folder / "dataplane.sock";
   std::filesystem::path image = folder.path() / "state" / "last-good.spimg";
@@ -73,6 +77,27 @@ const std::string kTwo = policy_yaml("two", "two.example.com");
 const std::string kBad = replaced(kTwo, "Allow", "Alow");
 
 }  // namespace
+
+TEST_CASE("the sources of what was in force are kept by revision, and only theirs") {
+  Node node;
+  const PolicyArchive archive(node.folder.path() / "state");
+  const auto kept = [&archive](const std::string& text) {
+    const auto sources =
+        archive.load(revision_of(text)).value().value_or(std::vector<SourceFile>{});
+    return sources.size() == 1 && sources[0].text == text;
+  };
+  node.start_dataplane();
+  node.start_agent();
+  REQUIRE(node.status_becomes("revision", revision_of(kOne)));
+  CHECK(kept(kOne));
+  node.dataplane->refusal = Refusal::bad_content;
+  CHECK_FALSE(node.push(kTwo)["ok"]);
+  CHECK_FALSE(kept(kTwo));
+  node.dataplane->refusal = Refusal::none;
+  CHECK(node.push(kTwo)["ok"]);
+  CHECK(kept(kTwo));
+  CHECK(kept(kOne));
+}
 
 TEST_CASE("the files' policy is pushed, acknowledged and only then stored") {
   Node node;
@@ -252,4 +277,69 @@ TEST_CASE("an answer that is cut short is not believed") {
   node.start_agent();
   CHECK(node.logged("its reply is malformed"));
   CHECK(node.ask(R"({"op":"status"})")["dataplane"] == "unreachable");
+}
+
+namespace {
+
+std::string feed_of(std::string_view job) {
+  return "apiVersion: sallyport/v1\nkind: IdentityFeed\nidentities:\n"
+         "  - {addresses: [10.1.2.3], labels: {job: " +
+         std::string(job) + "}}\n";
+}
+
+}  // namespace
+
+TEST_CASE("a feed goes its own way: without a policy, and without being asked") {
+  Node node;
+  write_text(node.feed, feed_of("train"));
+  node.start_agent(false, true);
+  REQUIRE(eventually([&] { return node.identities().contains("pending_revision"); }));
+  const std::string train = node.identities()["pending_revision"];
+  CHECK(node.identities()["revision"] == nullptr);
+  CHECK(node.identities()["last_load"]["result"] == "read");
+  CHECK_FALSE(std::filesystem::exists(node.folder.path() / "state" / "last-good.spids"));
+  node.start_dataplane();
+  REQUIRE(eventually([&] { return node.identities()["revision"] == train; }));
+  CHECK(node.identities()["since"] == "2023-11-14T22:13:20Z");
+  CHECK(node.identities()["source"] == "files");
+  CHECK(std::filesystem::exists(node.folder.path() / "state" / "last-good.spids"));
+  CHECK(node.dataplane->pushes == 0);
+  CHECK(node.dataplane->feed_pushes == 1);
+
+  // A data plane that comes back without it gets it again.
+  node.dataplane.reset();
+  REQUIRE(eventually([&] { return node.identities()["since"] == nullptr; }));
+  node.start_dataplane();
+  REQUIRE(eventually([&] { return node.dataplane->feed_revision != 0; }));
+
+  // Asked to reload, it answers with what became of the feed.
+  write_text(node.feed, feed_of("serve"));
+  const Json answer = node.ask(R"({"op":"reload"})");
+  CHECK(answer["ok"] == true);
+  REQUIRE(eventually([&] { return node.identities()["revision"] != train; }));
+  write_text(node.feed, "x");
+  CHECK(node.ask(R"({"op":"reload"})")["ok"] == false);
+}
+
+TEST_CASE("a feed that the data plane refuses is named and not tried over and over") {
+  Node node;
+  write_text(node.feed, feed_of("train"));
+  node.start_dataplane();
+  node.start_agent(true, true);
+  REQUIRE(eventually([&] { return node.dataplane->feed_revision != 0; }));
+  REQUIRE(node.status_becomes("revision", revision_of(kOne)));
+  const Json before = node.identities();
+  node.dataplane->feed_refusal = Refusal::not_acknowledged;
+  write_text(node.feed, feed_of("serve"));
+  REQUIRE(eventually([&] { return node.dataplane->feed_pushes == 2; }));
+  REQUIRE(node.logged("not_acknowledged"));
+  CHECK(node.identities()["revision"] == before["revision"]);
+  CHECK(node.identities()["last_load"]["refusal"] == "not_acknowledged");
+  // Policies go on as ever, and the feed is not offered again for it.
+  CHECK(node.push(kTwo)["ok"] == true);
+  CHECK(node.dataplane->feed_pushes == 2);
+  node.dataplane->feed_refusal = Refusal::none;
+  node.agent->signal(SIGHUP);
+  CHECK(eventually([&] { return node.identities()["last_load"]["result"] == "accepted"; }));
+  CHECK(node.identities()["revision"] != before["revision"]);
 }

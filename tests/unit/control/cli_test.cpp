@@ -10,6 +10,7 @@
 #include "control/common/json_text.h"
 #include "control/common/system.h"
 #include "policy/compile/compile.h"
+#include "policy/runtime/budget_state.h"
 #include "tests/unit/control/fake_dataplane.h"
 #include "tests/unit/control/stats_file.h"
 #include "tests/unit/control/support.h"
@@ -48,6 +49,80 @@ StatsFile healthy() {
 }
 
 }  // namespace
+
+namespace {
+
+/// Of two cores, each with what it received, sent, dropped and handed over.
+StatsFile with_books(std::vector<uint64_t> first, std::vector<uint64_t> second) {
+  StatsFile file = healthy();
+  constexpr auto kCounter = StatsKind::counter;
+  file.counters = {{"sallyport_a", "", kCounter, "received", {1, 0, 0}},
+                   {"sallyport_b", "", kCounter, "received", {0, 1, 0}},
+                   {"sallyport_c", "", kCounter, "sent", {-1, 0, 0}},
+                   {"sallyport_d", "", kCounter, "sent", {0, -1, 0}},
+                   {"sallyport_e", "", kCounter, "dropped: denied", {-1, 0, 0}},
+                   {"sallyport_f", "", kCounter, "handed to other cores", {-1, 0, 1}},
+                   {"sallyport_g", "", kCounter, "taken from other cores", {1, 0, -1}}};
+  file.cores[0].values = std::move(first);
+  file.cores[1].values = std::move(second);
+  return file;
+}
+
+}  // namespace
+
+TEST_CASE("status --books: what came is what went, or the status is 1") {
+  const TempDir folder;
+  const auto books = [&](const StatsFile& file, std::vector<std::string> more = {}) {
+    write_text(folder / "stats", stats_bytes(file));
+    std::vector<std::string> all{"status", "--books", "--stats", folder / "stats"};
+    all.insert(all.end(), more.begin(), more.end());
+    return cli(all);
+  };
+  const StatsFile good = with_books({10, 4, 6, 4, 2, 2, 0}, {0, 0, 2, 0, 0, 0, 2});
+  const Finished finished = books(good);
+  CHECK(finished.status == 0);
+  CHECK(finished.err.empty());
+  CHECK(finished.out ==
+        "core 1                   towards outside  towards inside\n"
+        "in                                    10               4\n"
+        "  received                            10               4\n"
+        "out                                   10               4\n"
+        "  sent                                 6               4\n"
+        "  dropped: denied                      2\n"
+        "  handed to other cores                2\n"
+        "difference                             0               0\n\n"
+        "core 2                    towards outside  towards inside\n"
+        "in                                      2               0\n"
+        "  taken from other cores                2\n"
+        "out                                     2               0\n"
+        "  sent                                  2               0\n"
+        "difference                              0               0\n\n"
+        "all cores                 between cores\n"
+        "in                                    2\n"
+        "  handed to other cores               2\n"
+        "out                                   2\n"
+        "  taken from other cores              2\n"
+        "difference                            0\n\n"
+        "the books balance\n");
+  const Json json = Json::parse(books(good, {"--format", "json"}).out);
+  CHECK(json["balanced"] == true);
+  CHECK(json["readings"] == 1);
+  REQUIRE(json["books"].size() == 5);
+  CHECK(json["books"][0]["out"] ==
+        Json{{"sent", 6}, {"dropped: denied", 2}, {"handed to other cores", 2}});
+
+  StatsFile lost = with_books({10, 4, 6, 4, 1, 2, 0}, {0, 0, 2, 0, 0, 0, 2});
+  lost.ended = true;  // nothing changes any more: it is read once
+  const Finished amiss = books(lost);
+  CHECK(amiss.status == 1);
+  CHECK(
+      amiss.err.starts_with("sallyport: error: core 1, towards outside: 10 packets came, 9 went: "
+                            "1, the least of 1 reading;"));
+  StatsFile between = with_books({10, 4, 6, 4, 2, 2, 0}, {0, 0, 1, 0, 0, 0, 1});
+  CHECK(books(between).status == 1);
+  CHECK(Json::parse(books(between, {"--format", "json"}).out)["readings"] == 100);
+  CHECK(cli({"status", "--books", "--stats", folder / "none"}).status == 2);
+}
 
 TEST_CASE("policy check: statuses and messages") {
   const TempDir folder;
@@ -209,8 +284,8 @@ TEST_CASE("status: from the stats segment, agent or not") {
   const TempDir folder;
   const auto status = [&](const StatsFile& file, const std::string& format = "text") {
     write_text(folder / "stats", stats_bytes(file));
-    return cli(
-        {"status", "--stats", folder / "stats", "--socket", folder / "none", "--format", format});
+    return cli({"status", "--stats", folder / "stats", "--socket", folder / "none", "--budgets",
+                folder / "budgets.state", "--format", format});
   };
   const Finished good = status(healthy());
   CHECK(good.status == 0);
@@ -218,7 +293,8 @@ TEST_CASE("status: from the stats segment, agent or not") {
                         ", up 1 h 1 min\n"
                         "agent       not reachable at " +
                         (folder / "none").string() +
-                        ": No such file or directory (traffic is not affected)\n\n"
+                        ": No such file or directory (traffic is not affected)\n"
+                        "identities  none: labels are unknown\n\n"
                         "CORE  REVISION      GENERATION  HEARTBEAT  STATE\n"
                         "1     abcdef123456           3   0 ms ago  running\n"
                         "2     abcdef123456           3   0 ms ago  running\n");
@@ -227,7 +303,17 @@ TEST_CASE("status: from the stats segment, agent or not") {
   CHECK(json["cores"][1]["revision"] == "abcdef123456");
   CHECK(json["agent"]["reachable"] == false);
 
+  CHECK(json["identities"] == nullptr);
+
   StatsFile file = healthy();
+  file.identity_revision = 0xabc;
+  file.identity_addresses = 1204;
+  file.identity_since_unix_ns = 1'700'000'000 * kSecond;
+  CHECK(status(file).out.contains(
+      "\nidentities  revision 000000000abc, 1204 addresses, since 2023-11-14T22:13:20Z\n"));
+  CHECK(dump(Json::parse(status(file, "json").out)["identities"]) ==
+        R"({"revision":"000000000abc","addresses":1204,"since":"2023-11-14T22:13:20Z"})");
+  file = healthy();
   file.cores[1].heartbeat_unix_ns = unix_now_ns() - 90 * kSecond;
   CHECK(status(file).status == 1);
   CHECK(
@@ -244,6 +330,53 @@ TEST_CASE("status: from the stats segment, agent or not") {
   file = healthy();
   file.pid = 0x3fffffff;  // Above any pid_max.
   CHECK(status(file).err == "sallyport: error: the data plane is not running\n");
+}
+
+TEST_CASE("status: what budgets have let out") {
+  const TempDir folder;
+  write_text(folder / "stats", stats_bytes(healthy()));
+  const auto status = [&](const std::string& format) {
+    return cli({"status", "--stats", folder / "stats", "--socket", folder / "none", "--budgets",
+                folder / "budgets.state", "--format", format});
+  };
+  CHECK(Json::parse(status("json").out)["budgets"] == Json::array());
+
+  const auto now = static_cast<int64_t>(unix_now_ns() / kSecond);
+  std::vector<BudgetCount> counts{
+      {.policy = "hub",
+       .rule = "pull",
+       .scope = BudgetScope::source,
+       .source = parse_ip_address("10.1.2.3").value(),
+       .labels = {},
+       .window_seconds = 86400,
+       .window_start = now - 3630,  // so that the text below holds for half a minute
+       .used = 50 << 20,
+       .limit = 200 << 20},
+      {.policy = "hub",
+       .rule = "old",
+       .scope = BudgetScope::rule,
+       .source = {},
+       .labels = {},
+       .window_seconds = 60,
+       .window_start = now - 61,
+       .used = 7,
+       .limit = 7}};
+  write_text(folder / "budgets.state", budget_state_text(counts));
+  const std::string text = status("text").out;
+  CHECK(text.find("BUDGET    SCOPE   OF            USED      LIMIT  SHARE  ENDS IN\n"
+                  "hub/pull  source  10.1.2.3  50.0 MiB  200.0 MiB    25%  22 h 59 min") !=
+        std::string::npos);
+  const Json json = Json::parse(status("json").out)["budgets"];
+  REQUIRE(json.size() == 1);  // the other one's window is over
+  CHECK(json[0]["rule"] == "pull");
+  CHECK(json[0]["key"] == "10.1.2.3");
+  CHECK(json[0]["used_bytes"] == 50 << 20);
+  CHECK(json[0]["limit_bytes"] == 200 << 20);
+
+  write_text(folder / "budgets.state", "garbage");
+  CHECK(status("json").status == 0);
+  CHECK(Json::parse(status("json").out)["budgets"].is_null());
+  CHECK(status("text").out.find("budgets     unknown: ") != std::string::npos);
 }
 
 TEST_CASE("status and drops without a usable segment") {
@@ -268,11 +401,14 @@ TEST_CASE("drops and counters: the segment names what there is") {
   write_text(stats, stats_bytes(healthy()));
   CHECK(cli({"drops", "--stats", stats}).out ==
         "REASON           CORE 1  CORE 2  TOTAL\n"
-        "bad_l4_checksum       5     100    105\n");
-  CHECK(cli({"drops", "--stats", stats, "--all"}).out ==
-        "REASON           CORE 1  CORE 2  TOTAL\n"
-        "bad_l4_checksum       5     100    105\n"
-        "malformed             0       0      0\n");
+        "bad_l4_checksum       5     100    105\n\n"
+        "REASON           MEANING\n"
+        "bad_l4_checksum  What it counts.\n\n"
+        "Where to look for each: docs/dataplane.md#every-reason-for-a-drop\n");
+  CHECK(cli({"drops", "--stats", stats, "--all"})
+            .out.starts_with("REASON           CORE 1  CORE 2  TOTAL\n"
+                             "bad_l4_checksum       5     100    105\n"
+                             "malformed             0       0      0\n"));
   CHECK(cli({"counters", "--stats", stats}).out ==
         "COUNTER                                        CORE 1  CORE 2  TOTAL\n"
         "sallyport_drops_total{reason=bad_l4_checksum}       5     100    105\n"

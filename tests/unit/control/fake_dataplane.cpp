@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "control/common/system.h"
+#include "policy/runtime/identity_codec.h"
 #include "policy/runtime/table.h"
 
 namespace sallyport::test {
@@ -73,22 +74,38 @@ void FakeDataplane::serve_connection(const UniqueFd& connection) {
   }
 }
 
+Refusal FakeDataplane::take_image(int fd) {
+  ++pushes;
+  const auto image = read_sealed_memfd(fd);
+  last_seal_refusal = static_cast<uint32_t>(image ? Refusal::none : image.error());
+  if (!image || refusal != Refusal::none) return refusal;
+  lagging_revision_ = revision;
+  revision = (*PolicyTable::load(*image, 1))->revision();
+  ++generation_;
+  return Refusal::none;
+}
+
+Refusal FakeDataplane::take_feed(int fd) {
+  ++feed_pushes;
+  const auto bytes = read_sealed_memfd(fd, kMaxFeedBytes);
+  if (!bytes) return bytes.error();
+  const auto decoded = decode_identities(*bytes);
+  if (!decoded) return decoded.error();
+  if (feed_refusal == Refusal::none) feed_revision = decoded->revision;
+  return feed_refusal;
+}
+
 PushReply FakeDataplane::answer(const FrameHeader& header, int image_fd) {
   PushReply reply;
   reply.header.request_id = header.request_id;
   if (header.type == FrameType::push) {
-    const auto image = read_sealed_memfd(image_fd);
-    last_seal_refusal = static_cast<uint32_t>(image ? Refusal::none : image.error());
-    reply.refusal = refusal;
-    if (image && reply.refusal == Refusal::none) {
-      lagging_revision_ = revision;
-      revision = (*PolicyTable::load(*image, 1))->revision();
-      ++generation_;
-    }
-    ++pushes;
+    reply.refusal = take_image(image_fd);
+  } else if (header.type == FrameType::push_identities) {
+    reply.refusal = take_feed(image_fd);
   } else {
     ++queries;
   }
+  reply.identities = {.revision = feed_revision, .since_unix_ns = 1'700'000'000'000'000'000};
   reply.core_count = 2;
   reply.cores[0] = {.core = 1, .revision = revision, .generation = generation_};
   reply.cores[1] = reply.cores[0];

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
+#include <cstring>
 #include <functional>
 #include <numeric>
 
@@ -76,4 +78,35 @@ TEST_CASE("a descriptor that is not a sealed image is refused by name") {
     REQUIRE_FALSE(read);
     CHECK(read.error() == row.refusal);
   }
+}
+
+TEST_CASE("a request is a whole header that is known, and nothing else") {
+  for (const unsigned type : {1u, 2u, 4u}) {
+    const FrameHeader good{.type = static_cast<FrameType>(type), .request_id = 9};
+    std::array<uint8_t, sizeof good + 1> bytes{};
+    std::memcpy(bytes.data(), &good, sizeof good);
+    for (size_t size = 0; size <= bytes.size(); ++size) {
+      CAPTURE(type, size);
+      CHECK(read_request({bytes.data(), size}).has_value() == (size == sizeof good));
+    }
+    CHECK(read_request(std::span(bytes).first(sizeof good))->request_id == 9);
+    // Magic, version and type; the id may be anything.
+    for (size_t at = 0; at < 8; ++at) {
+      auto changed = bytes;
+      changed[at] ^= 0x80;
+      CHECK(read_request(std::span(changed).first(sizeof good)).error() == Refusal::bad_frame);
+    }
+  }
+  for (const unsigned type : {0u, 3u, 5u, 65535u}) {
+    const FrameHeader unknown{.type = static_cast<FrameType>(type)};
+    std::array<uint8_t, sizeof unknown> bytes{};
+    std::memcpy(bytes.data(), &unknown, sizeof unknown);
+    CHECK(read_request(bytes).error() == Refusal::bad_frame);
+  }
+}
+
+TEST_CASE("a sealed memfd over the limit that is asked for is refused") {
+  const UniqueFd fd(make_sealed_memfd(sample(4096)).value());
+  CHECK(read_sealed_memfd(fd.get(), 4096).has_value());
+  CHECK(read_sealed_memfd(fd.get(), 4095).error() == Refusal::too_large);
 }

@@ -33,6 +33,17 @@ TEST_CASE("what is saved is loaded, with nothing left beside it") {
   CHECK(file_count(folder / "state") == 1);
 }
 
+TEST_CASE("the feed is kept beside the image") {
+  const TempDir folder;
+  const auto store = StateStore::open(folder.path());
+  REQUIRE(store->save(bytes("image")));
+  CHECK(store->load_feed().value() == std::nullopt);
+  REQUIRE(store->save_feed(bytes("feed")));
+  CHECK(store->load_feed().value() == bytes("feed"));
+  CHECK(store->load().value() == bytes("image"));
+  CHECK(read_text(folder / "last-good.spids") == "feed");
+}
+
 TEST_CASE("the image may be read by all and written by its owner, whatever the umask") {
   const TempDir folder;
   const auto store = StateStore::open(folder.path());

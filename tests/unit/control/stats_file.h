@@ -14,19 +14,33 @@ struct StatsFileCore {
   uint64_t revision = 0;
   uint64_t generation = 0;
   std::vector<uint64_t> values;
+  /// For each of StatsFile::histograms the values that were recorded.
+  std::vector<std::vector<uint64_t>> recorded;
 };
 
 struct StatsFileCounter {
   std::string_view family;
   std::string_view labels;
   StatsKind kind = StatsKind::counter;
+  std::string_view entry = "";
+  BookSides books = {};
+};
+
+struct StatsFileHistogram {
+  std::string_view family;
+  StatsUnit unit = StatsUnit::nanoseconds;
 };
 
 struct StatsFile {
   int32_t pid = 0;
   uint64_t started_unix_ns = 0;
   bool ended = false;
+  uint64_t identity_revision = 0;
+  uint64_t identity_addresses = 0;
+  uint64_t identity_since_unix_ns = 0;
+  uint64_t log_writer_unix_ns = UINT64_MAX;  ///< Of the future: its age stays 0.
   std::vector<StatsFileCounter> counters;
+  std::vector<StatsFileHistogram> histograms;
   std::vector<StatsFileCore> cores;
 };
 

@@ -1,6 +1,7 @@
 #include "tests/unit/control/support.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -153,6 +154,36 @@ std::string ask_line(const UniqueFd& fd, std::string_view text) {
   char byte = 0;
   while (::recv(fd.get(), &byte, 1, 0) == 1 && byte != '\n') line += byte;
   return line;
+}
+
+UniqueFd connect_port(uint16_t port) {
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval limit{.tv_sec = 10, .tv_usec = 0};
+  REQUIRE(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+  return fd;
+}
+
+std::string read_all(const UniqueFd& fd) {
+  std::string out;
+  std::array<char, 65536> chunk{};
+  while (true) {
+    const ssize_t got = ::recv(fd.get(), chunk.data(), chunk.size(), 0);
+    if (got <= 0) return out;
+    out.append(chunk.data(), static_cast<size_t>(got));
+  }
+}
+
+std::string http_get(uint16_t port, const std::string& path) {
+  const UniqueFd fd = connect_port(port);
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  REQUIRE(::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) ==
+          static_cast<ssize_t>(request.size()));
+  return read_all(fd);
 }
 
 std::string policy_yaml(std::string_view policy, std::string_view name) {

@@ -71,6 +71,13 @@ UniqueFd connect_stream(const std::filesystem::path& path);
 /// Sends `text`, then reads up to a newline or the end. "" when nothing comes.
 std::string ask_line(const UniqueFd& fd, std::string_view text);
 
+/// A connection to a port of this machine; fails the test when it cannot be made.
+UniqueFd connect_port(uint16_t port);
+/// All that comes until the other side closes, or for ten seconds nothing.
+std::string read_all(const UniqueFd& fd);
+/// The answer to a GET, head and body.
+std::string http_get(uint16_t port, const std::string& path);
+
 /// One Allow rule for `name` in a policy called `policy`.
 std::string policy_yaml(std::string_view policy, std::string_view name);
 

@@ -63,7 +63,9 @@ constexpr auto kBadRecord = "fault dns_bad_record";
 
 const Bytes kQuestion = dns_question(dns_name("a.b"));
 
-std::string run(const std::vector<Bytes>& pieces, bool ended = false) {
+/// @param ended     The client's FIN comes behind the pieces,
+/// @param with_all  or with each of them, as when they were put in order behind it.
+std::string run(const std::vector<Bytes>& pieces, bool ended = false, bool with_all = false) {
   DnsStream stream;
   Bytes window;
   std::string text;
@@ -88,7 +90,7 @@ std::string run(const std::vector<Bytes>& pieces, bool ended = false) {
     }
   };
   for (const Bytes& piece : pieces) {
-    if (!feed(piece, false)) return text;
+    if (!feed(piece, with_all)) return text;
   }
   if (ended) feed({}, true);
   return text;
@@ -301,5 +303,30 @@ TEST_CASE("every split of DNS over TCP gives the answers of the whole", "[dns_st
       bytewise.push_back({whole[cut]});
     }
     CHECK(run(bytewise) == expected);
+  }
+}
+
+TEST_CASE("the client's end cuts no query of DNS over TCP short", "[dns_stream]") {
+  const Bytes first = dns_framed(dns_query("a.b"));
+  const Bytes second = dns_framed(edns_query("c.d"));
+  const Bytes third = dns_framed(dns_query("e.f", kDnsIxfr, {.authorities = 1}) +
+                                 dns_record(dns_pointer(12), kDnsSoa, Bytes(22)));
+  const Bytes whole = first + second + third;
+  for (size_t cut = 0; cut <= whole.size(); ++cut) {
+    CAPTURE(cut);
+    std::string expected = "not_dns";
+    size_t at = first.size();
+    if (cut >= at) expected = "a.b 1";
+    if (cut >= at + second.size()) {
+      at += second.size();
+      expected += " | c.d 1 edns";
+    }
+    if (cut == whole.size()) {
+      at = cut;
+      expected += " | e.f 251";
+    }
+    if (cut > at) expected += " | fault dns_bad_length";
+    CHECK(run({prefix_of(whole, cut)}, true) == expected);
+    CHECK(run({prefix_of(whole, cut)}, true, true) == expected);
   }
 }

@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kBlock = 58;  // bytes of one block, as its size of 64 leaves them
 
 Bytes loaded(const FactStore& store, uint32_t handle) {
-  Bytes out(kMaxKeptBytes, 0xee);
+  static Bytes out(kMaxKeptBytes);
   const auto got = store.load(handle, out);
   return Bytes(got.begin(), got.end());
 }
@@ -33,20 +33,47 @@ size_t blocks_of(size_t size) {
 
 TEST_CASE("what is stored comes back, whatever its length", "[facts]") {
   FactStore store(40);
-  for (size_t size = 1; size <= kMaxKeptBytes; ++size) {
+  for (size_t size = 1; size <= kShortFactsBytes; ++size) {
     CAPTURE(size);
     const Bytes bytes = bytes_of_size(size, 7);
     const uint32_t handle = store.store(bytes);
     REQUIRE(handle != FactStore::kNone);
     CHECK(store.blocks_in_use() == blocks_of(size));
     CHECK(loaded(store, handle) == bytes);
+    CHECK(store.holds(handle, bytes));
+    Bytes other = bytes;
+    other[size * 7 / 11] ^= 1;
+    CHECK_FALSE(store.holds(handle, other));
+    CHECK_FALSE(store.holds(handle, bytes_of_size(size + 1, 7)));
+    CHECK_FALSE(store.holds(handle, bytes_of_size(size - 1, 7)));
+    CHECK_FALSE(store.holds(FactStore::kNone, bytes));
     store.release(handle);
     CHECK(store.blocks_in_use() == 0);
   }
 }
 
+TEST_CASE("long contents come back, and take half of the store at most", "[facts]") {
+  FactStore store(2 * 1130);  // of which 1130 blocks hold the longest
+  const Bytes longest = bytes_of_size(kMaxKeptBytes, 3);
+  const uint32_t handle = store.store(longest);
+  REQUIRE(handle != FactStore::kNone);
+  CHECK(store.blocks_in_use() == 1130);
+  CHECK(loaded(store, handle) == longest);
+  CHECK(store.store(Bytes(kShortFactsBytes + 1)) == FactStore::kNone);
+  std::vector<uint32_t> others;
+  for (size_t room = 1130 / blocks_of(kShortFactsBytes); room > 0; --room) {
+    others.push_back(store.store(Bytes(kShortFactsBytes)));
+    REQUIRE(others.back() != FactStore::kNone);
+  }
+  store.release(handle);
+  CHECK(store.store(longest) == FactStore::kNone);
+  for (const uint32_t other : others) store.release(other);
+  CHECK(store.blocks_in_use() == 0);
+  CHECK(loaded(store, store.store(longest)) == longest);
+}
+
 TEST_CASE("nothing is kNone, both ways, and too much is not kept", "[facts]") {
-  FactStore store(100);
+  FactStore store(4000);
   CHECK(store.store({}) == FactStore::kNone);
   CHECK(store.store(Bytes(kMaxKeptBytes + 1)) == FactStore::kNone);
   CHECK(loaded(store, FactStore::kNone).empty());

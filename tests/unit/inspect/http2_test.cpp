@@ -24,6 +24,7 @@ struct Adapter {
     return connection->next(window, kNames, http_scratch(), out);
   }
   void allow(const HttpRequest&) { connection->allow(); }
+  void turn() { connection->turn(); }
 };
 
 HttpRun run(const std::vector<Bytes>& pieces) {
@@ -55,11 +56,11 @@ void check_rows(const std::vector<FieldRow>& rows) {
 
 struct FrameRow {
   std::string what;
-  Bytes frames;  // behind preface, SETTINGS and a first request on stream 3
+  Bytes frames;  // behind preface, SETTINGS and a first request on stream 3, which stays open
   std::string answer;
 };
 void check_rows(const std::vector<FrameRow>& rows) {
-  const Bytes first = h2_start() + h2_request(3, h2_get("a.b", "/1"));
+  const Bytes first = h2_start() + h2_open(3, h2_get("a.b", "/1"));
   for (const FrameRow& row : rows) {
     INFO(row.what);
     const HttpRun got = run({first + row.frames});
@@ -242,6 +243,7 @@ TEST_CASE("fields are RFC 9113 section 8.2, to the letter", "[http2]") {
 TEST_CASE("frames are RFC 9113 section 6, to the letter", "[http2]") {
   const Bytes ok = hpack_literals(h2_get("a.b", "/2"));
   constexpr uint8_t kWhole = kH2EndHeaders | kH2EndStream;
+  const Bytes trailers = headers(kWhole, 3, hpack_literals({{"x", "y"}}));
   check_rows(std::vector<FrameRow>{
       {"the next stream", headers(kWhole, 5, ok), "GET a.b /2"},
       {"a skipped one", headers(kWhole, 99, ok), "GET a.b /2"},
@@ -265,6 +267,19 @@ TEST_CASE("frames are RFC 9113 section 6, to the letter", "[http2]") {
       {"DATA", h2_frame(kH2Data, kH2EndStream, 3, zeros(20000)), ""},
       {"DATA of no stream", h2_frame(kH2Data, 0, 0, zeros(1)), kBadFrame},
       {"DATA of a stream not open", h2_frame(kH2Data, 0, 5, zeros(1)), kBadFrame},
+      {"DATA behind the end", h2_frame(kH2Data, kH2EndStream, 3) + h2_frame(kH2Data, 0, 3),
+       kBadFrame},
+      {"DATA behind trailers", trailers + h2_frame(kH2Data, 0, 3), kBadFrame},
+      {"DATA behind a reset", h2_frame(kH2Reset, 0, 3, zeros(4)) + h2_frame(kH2Data, 0, 3),
+       kBadFrame},
+      {"DATA behind a whole request", headers(kWhole, 5, ok) + h2_frame(kH2Data, 0, 5),
+       "GET a.b /2 | " + std::string(kBadFrame)},
+      {"DATA of a stream that was skipped", h2_frame(kH2Data, 0, 1), kBadFrame},
+      {"trailers twice", trailers + trailers, kBadFrame},
+      {"a window and a reset behind the end",
+       h2_frame(kH2Data, kH2EndStream, 3) + h2_frame(kH2WindowUpdate, 0, 3, zeros(4)) +
+           h2_frame(kH2Reset, 0, 3, zeros(4)),
+       ""},
       {"DATA of a server's stream", h2_frame(kH2Data, 0, 2, zeros(1)), kBadFrame},
       {"CONTINUATION alone", h2_frame(kH2Continuation, kH2EndHeaders, 3), kBadContinuation},
       {"PUSH_PROMISE", h2_frame(kH2PushPromise, kH2EndHeaders, 3, zeros(4)), kBadFrame},
@@ -282,6 +297,18 @@ TEST_CASE("frames are RFC 9113 section 6, to the letter", "[http2]") {
       {"PRIORITY of no stream", h2_frame(kH2Priority, 0, 0, zeros(5)), kBadFrame},
       {"WINDOW_UPDATE of 3 bytes", h2_frame(kH2WindowUpdate, 0, 0, zeros(3)), kBadFrame},
       {"an unknown type", h2_frame(0x10, 0xff, 0, zeros(300)), ""},
+      {"one of 16,384 bytes", h2_frame(0x10, 0, 0, zeros(16384)), ""},
+      {"one byte more", h2_frame(0x10, 0, 0, zeros(16385)), kBadFrame},
+      {"GOAWAY of 16,385 bytes", h2_frame(kH2Goaway, 0, 0, zeros(16385)), kBadFrame},
+      {"SETTINGS of 16,386 bytes", h2_frame(kH2Settings, 0, 0, zeros(16386)), kBadFrame},
+      {"a text for a frame", bytes_of("GET / HTTP/1.1\r\n"), kBadFrame},
+      {"a long DATA frame, and a request behind it",
+       h2_frame(kH2Data, kH2EndStream, 3, zeros(100'000)) + headers(kWhole, 5, ok), "GET a.b /2"},
+      {"a HEADERS frame longer than its bound", prefix_of(headers(0, 5, zeros(32'760)), 9),
+       kTooLong},
+      {"HEADERS and CONTINUATION longer than it",
+       headers(0, 5, zeros(20'000)) + prefix_of(h2_frame(kH2Continuation, 0, 5, zeros(20'000)), 9),
+       kTooLong},
   });
   CHECK(answer(h2_preface() + h2_request(1, get())) == kBadFrame);
   const Bytes ack = h2_frame(kH2Settings, kH2Ack, 0);
@@ -390,7 +417,7 @@ TEST_CASE("nothing leaves before the first request is allowed", "[http2]") {
   Http2Connection connection;
   HttpRequest request;
   const Bytes start = h2_start() + h2_frame(kH2WindowUpdate, 0, 0, zeros(4));
-  const Bytes first = h2_request(1, get());
+  const Bytes first = h2_open(1, get());
   const Bytes window = start + first + h2_frame(kH2Data, 0, 1, zeros(9));
   for (size_t size = 0; size < start.size() + first.size(); ++size) {
     const auto step = connection.next(prefix_of(window, size), kNames, http_scratch(), request);

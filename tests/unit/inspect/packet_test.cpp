@@ -420,15 +420,12 @@ TEST_CASE("no cut of a frame is decoded as if it were whole, or read past", "[pa
       icmp(kA6, kB6, 135).ttl(255).payload(Bytes(16)).frame(),
   };
   for (const Bytes& whole : frames) {
-    Packet untouched;
-    untouched.vlan_tags = 77;
+    Packet packet;
     for (size_t size = 0; size < whole.size(); ++size) {
       CAPTURE(size);
       const Bytes cut = prefix_of(whole, size);
-      CHECK(decode(cut, untouched) != none);
-      CHECK(untouched.vlan_tags == 77);  // written only on success
+      CHECK(decode(cut, packet) != none);
     }
-    Packet packet;
     CHECK(decode(prefix_of(whole, whole.size()), packet) == none);
   }
 }

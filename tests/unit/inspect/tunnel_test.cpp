@@ -36,7 +36,11 @@ const Bytes kGtp = Bytes{0x30, 0xff, 0, 4, 0, 0, 0, 1} + Bytes(4, 'x');
 const Bytes kTeredo = Bytes{0, 1, 0, 0} + Bytes(9) + Bytes{0, 0} + Bytes(6, 0xaa) + kInner6;
 const Bytes kL2tpControl{0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0};
 const Bytes kL2tpData{0, 2, 0, 1, 0, 1, 0xff, 3};
-const Bytes kIke = Bytes(4) + Bytes(28, 7);
+const Bytes kIke = Bytes(4) + Bytes(16, 7) + Bytes{33, 0x20, 34, 8, 0, 0, 0, 0, 0, 0, 0, 28};
+const Bytes kEsp = Bytes(20, 1);
+// A query whose id has the I flag of VXLAN.
+const Bytes kQuery = Bytes{8, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3} + bytes_of("www") + Bytes{7} +
+                     bytes_of("example") + Bytes{3} + bytes_of("com") + Bytes{0, 0, 1, 0, 1};
 const Bytes kWireguard = Bytes{1, 0, 0, 0} + Bytes(144, 9);
 
 struct Row {
@@ -81,7 +85,12 @@ TEST_CASE("tunnels over UDP are named by port and shape", "[tunnel]") {
   const Row rows[]{
       {"VXLAN", udp_to(4789, kVxlan), vxlan},
       {"VXLAN on Linux's port", udp_to(8472, kVxlan), vxlan},
-      {"VXLAN answered", udp(kA, 4789, kB, 50000).payload(kVxlan).frame(), vxlan},
+      {"from VXLAN's port to another", udp(kA, 4789, kB, 50000).payload(kVxlan).frame(), none},
+      {"a query to VXLAN's port", udp_to(4789, kQuery), none},
+      {"a query to GENEVE's port", udp_to(6081, kQuery), none},
+      {"a query to port 4500", udp_to(4500, kQuery), none},
+      {"VXLAN, a reserved byte in front set", udp_to(4789, changed(kVxlan, 2, 1)), none},
+      {"VXLAN of no frame", udp_to(4789, changed(kVxlan, 20, 0x70)), none},
       {"VXLAN over IPv6", udp(kA6, 1, kB6, 4789).payload(kVxlan).frame(), vxlan},
       {"VXLAN with group policy", udp_to(4789, changed(kVxlan, 0, 0x88)), vxlan},
       {"VXLAN without the I flag", udp_to(4789, changed(kVxlan, 0, 0)), none},
@@ -90,6 +99,8 @@ TEST_CASE("tunnels over UDP are named by port and shape", "[tunnel]") {
       {"VXLAN on another port", udp_to(4790, kVxlan), none},
       {"GENEVE", udp_to(6081, kGeneve), geneve},
       {"GENEVE version 1", udp_to(6081, changed(kGeneve, 0, 0x41)), none},
+      {"GENEVE, reserved bit set", udp_to(6081, changed(kGeneve, 1, 1)), none},
+      {"GENEVE without an ethertype", udp_to(6081, changed(kGeneve, 2, 1)), none},
       {"GENEVE options past the end", udp_to(6081, changed(prefix_of(kGeneve, 12), 0, 2)), none},
       {"GTP-U", udp_to(2152, kGtp), gtp_u},
       {"GTP-U of another length", udp_to(2152, kGtp + Bytes(1)), none},
@@ -105,7 +116,11 @@ TEST_CASE("tunnels over UDP are named by port and shape", "[tunnel]") {
       {"L2TP version 4", udp_to(1701, changed(kL2tpControl, 1, 4)), none},
       {"L2TP control without a length", udp_to(1701, changed(kL2tpControl, 0, 0x88)), none},
       {"L2TP, reserved bit set", udp_to(1701, changed(kL2tpData, 0, 0x10)), none},
-      {"ESP in UDP", udp_to(4500, Bytes(8, 1)), esp_in_udp},
+      {"ESP in UDP", udp_to(4500, kEsp), esp_in_udp},
+      {"ESP of no whole words", udp_to(4500, kEsp + Bytes(1)), none},
+      {"ESP with a reserved SPI", udp_to(4500, Bytes{0, 0, 0, 255} + Bytes(16, 1)), none},
+      {"IKE of another length", udp_to(4500, kIke + Bytes(4)), none},
+      {"IKE version 3", udp_to(4500, changed(kIke, 21, 0x30)), none},
       {"IKE in UDP", udp_to(4500, kIke), esp_in_udp},
       {"NAT keepalive", udp_to(4500, Bytes{0xff}), esp_in_udp},
       {"zeros on 4500", udp_to(4500, Bytes(31)), none},

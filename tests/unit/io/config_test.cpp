@@ -84,11 +84,41 @@ TEST_CASE("each key sets its own value and no other", "[config]") {
        [](C& c) { c.fragments.max_datagram_bytes = 9700; }},
       {"inbound_flows: pass", [](C& c) { c.pass_inbound_flows = true; }},
       {"inbound_flows: drop", [](C&) {}},
+      {"telemetry: on", [](C&) {}},
+      {"telemetry: off", [](C& c) { c.telemetry = false; }},
       {"paths: {control_socket: /s}", [](C& c) { c.control_socket = "/s"; }},
       {"paths: {control_user: u}", [](C& c) { c.control_user = "u"; }},
       {"paths: {stats: /t}", [](C& c) { c.stats = "/t"; }},
       {"paths: {flow_log: /l}", [](C& c) { c.flow_log = "/l"; }},
       {"paths: {policy_image: /i}", [](C& c) { c.policy_image = "/i"; }},
+      {"paths: {identity_feed: /f}", [](C& c) { c.identity_feed = "/f"; }},
+      {"paths: {budget_state: /b}", [](C& c) { c.budget_state = "/b"; }},
+      {"budgets: {entries: 99}", [](C& c) { c.budget_entries = 99; }},
+      {"inspection: {http2_opening: pass}", [](C& c) { c.pass_http2_opening = true; }},
+      {"binding: {resolvers: [198.19.0.53, \"2001:db8::53\"]}",
+       [](C& c) {
+         c.resolvers = {parse_ip_address("198.19.0.53").value(),
+                        parse_ip_address("2001:db8::53").value()};
+       }},
+      {"binding: {grace_seconds: 0}", [](C& c) { c.binding_grace_seconds = 0; }},
+      {"binding: {entries: 4096}", [](C& c) { c.binding_entries = 4096; }},
+      {"exceptions: {midstream: pass-flow}",
+       [](C& c) { c.exceptions.set(Exception::midstream, ExceptionAction::pass_flow); }},
+      {"exceptions: {malformed: drop-flow, overlap_conflict: drop-packet}",
+       [](C& c) {
+         c.exceptions.set(Exception::malformed, ExceptionAction::drop_flow);
+         c.exceptions.set(Exception::overlap_conflict, ExceptionAction::drop_packet);
+       }},
+      {"flow_log: {file: off, socket: /s}",
+       [](C& c) {
+         c.log.to_file = false;
+         c.log.socket = "/s";
+       }},
+      {"flow_log: {rotate_mb: 0}", [](C& c) { c.log.rotate_mb = 0; }},
+      {"flow_log: {rotate_minutes: 5}", [](C& c) { c.log.rotate_minutes = 5; }},
+      {"flow_log: {keep: 1}", [](C& c) { c.log.keep = 1; }},
+      {"flow_log: {compress: none}", [](C& c) { c.log.compress = false; }},
+      {"exceptions: {midstream_grace_seconds: 9}", [](C& c) { c.midstream_grace_seconds = 9; }},
   }));
   CAPTURE(row.text);
   GatewayConfig expected = defaults();
@@ -133,6 +163,10 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
       {"fragments", "table_entries", 16, 16384},
       {"fragments", "timeout_ms", 10, 60'000},
       {"fragments", "max_datagram_bytes", 1500, 64'000},
+      {"exceptions", "midstream_grace_seconds", 0, 86'400},
+      {"flow_log", "rotate_mb", 0, 1u << 20},
+      {"flow_log", "rotate_minutes", 0, 525'600},
+      {"flow_log", "keep", 1, 10'000},
   }));
   CAPTURE(row.key);
   const auto with = [&](const std::string& value) {
@@ -173,6 +207,19 @@ TEST_CASE("each number has a range, and says it where it is left", "[config]") {
   }
 }
 
+TEST_CASE("exceptions.all is for whatever is not named and has that choice", "[config]") {
+  const auto action = GENERATE(ExceptionAction::reject, ExceptionAction::drop_flow,
+                               ExceptionAction::drop_packet, ExceptionAction::pass_flow);
+  const GatewayConfig config = parsed(kPorts + "exceptions:\n  malformed: drop-flow\n  all: " +
+                                      std::string(to_string(action)) + "\n");
+  for (const ExceptionInfo& info : kExceptionInfo) {
+    CAPTURE(info.name, to_string(action));
+    ExceptionActions expected;
+    expected.set(info.id, info.id == Exception::malformed ? ExceptionAction::drop_flow : action);
+    CHECK(config.exceptions[info.id] == expected[info.id]);
+  }
+}
+
 TEST_CASE("each mistake is named where it stands", "[config]") {
   struct Row {
     std::string text, said;
@@ -183,6 +230,15 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
       {"[]", "g.yaml:1:1: error[E010]: gateway configuration must be a map\n"},
       {"cores: {}", "g.yaml:1:1: error[E009]: gateway configuration needs the key 'ports'\n"},
       {"ports: 5", "g.yaml:1:8: error[E010]: ports must be a map\n"},
+      {kPorts + "exceptions: {overlap_conflict: pass-flow}",
+       "g.yaml:2:32: error[E102]: exceptions.overlap_conflict must be one of reject | drop-flow | "
+       "drop-packet\n"},
+      {kPorts + "exceptions: {all: open}",
+       "g.yaml:2:19: error[E102]: exceptions.all must be one of reject | drop-flow | drop-packet | "
+       "pass-flow\n"},
+      {kPorts + "exceptions: {malformed: [reject]}",
+       "g.yaml:2:25: error[E102]: exceptions.malformed must be one of reject | drop-flow | "
+       "pass-flow\n"},
       {"ports: {inside: net_null0}", "g.yaml:1:8: error[E009]: ports needs the key 'outside'\n"},
       {"ports:\n  inside: ''\n  outside: [x]\n",
        "g.yaml:2:11: error[E101]: ports.inside must be a text\n"
@@ -196,6 +252,14 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
        "g.yaml:2:16: error[E102]: inbound_flows must be one of drop | pass\n"},
       {kPorts + "inbound_flows: [pass]",
        "g.yaml:2:16: error[E102]: inbound_flows must be one of drop | pass\n"},
+      {kPorts + "flow_log: {file: off}",
+       "g.yaml:2:11: error[E111]: flow_log has nowhere to write to (file: off needs a socket; to "
+       "log nothing, say so in the rules)\n"},
+      {kPorts + "telemetry: maybe",
+       "g.yaml:2:12: error[E102]: telemetry must be one of on | off\n"},
+      {kPorts + "telemetry: [on]", "g.yaml:2:12: error[E102]: telemetry must be one of on | off\n"},
+      {kPorts + "flow_log: {compress: gzip}",
+       "g.yaml:2:22: error[E102]: flow_log.compress must be one of zstd | none\n"},
       {kPorts + "cores: {workers: []}",
        "g.yaml:2:18: error[E104]: cores.workers must be a list of 1 to 64 core numbers\n"},
       {kPorts + "cores: {workers: 1}",
@@ -235,7 +299,7 @@ TEST_CASE("each mistake is named where it stands", "[config]") {
 
 TEST_CASE("every section refuses keys it does not know", "[config]") {
   for (const std::string section :
-       {"cores", "memory", "flows", "inspection", "fragments", "paths"}) {
+       {"cores", "memory", "flows", "inspection", "fragments", "flow_log", "paths"}) {
     CHECK(complaints(kPorts + section + ":\n  zzzzzzzz: 1\n")
               .starts_with("g.yaml:3:3: error[E008]: unknown key 'zzzzzzzz' in " + section +
                            " (one of "));

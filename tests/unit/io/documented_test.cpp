@@ -9,15 +9,43 @@
 #include "dataplane/inspect/fault_info.h"
 #include "dataplane/inspect/flow.h"
 #include "dataplane/io/counters.h"
+#include "dataplane/io/histograms.h"
 
 using namespace sallyport;
 
-TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/dataplane.md",
-          "[docs]") {
+namespace {
+
+std::string document(const std::string& name) {
   const char* source = std::getenv("SALLYPORT_SOURCE");
   REQUIRE(source != nullptr);
-  std::ifstream in(std::string(source) + "/docs/dataplane.md");
-  const std::string text(std::istreambuf_iterator<char>(in), {});
+  std::ifstream in(std::string(source) + "/docs/" + name);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+}  // namespace
+
+TEST_CASE("each exception has its row in docs/enforcement.md, with its default and its choices",
+          "[docs]") {
+  const std::string text = document("enforcement.md");
+  for (const ExceptionInfo& info : kExceptionInfo) {
+    const size_t at = text.find("\n| `" + std::string(info.name) + "` |");
+    CAPTURE(info.name);
+    REQUIRE(at != std::string::npos);
+    const std::string row = text.substr(at + 1, text.find('\n', at + 1) - at - 1);
+    const size_t choices = row.find("| " + std::string(to_string(info.usual)) + " | ");
+    REQUIRE(choices != std::string::npos);
+    for (int i = 0; i < static_cast<int>(ExceptionAction::count_); ++i) {
+      const auto action = static_cast<ExceptionAction>(i);
+      const bool named = row.find(std::string(to_string(action)), choices) != std::string::npos;
+      CAPTURE(to_string(action));
+      CHECK(named == ExceptionActions{}.set(info.id, action));
+    }
+  }
+}
+
+TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/dataplane.md",
+          "[docs]") {
+  const std::string text = document("dataplane.md");
   const auto check = [&](std::string_view name) {
     CAPTURE(name);
     CHECK(text.find("\n| `" + std::string(name) + "` |") != std::string::npos);
@@ -29,5 +57,13 @@ TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/
   for (int i = 1; i < static_cast<int>(FlowReason::count_); ++i) {
     const auto reason = static_cast<FlowReason>(i);
     if (reason != FlowReason::inbound_pass) check(to_string(reason));
+  }
+}
+
+TEST_CASE("each histogram has its row in docs/observability.md", "[docs]") {
+  const std::string text = document("observability.md");
+  for (const HistogramInfo& info : kHistogramInfo) {
+    CAPTURE(info.family);
+    CHECK(text.find("\n| `" + std::string(info.family) + "` | ") != std::string::npos);
   }
 }

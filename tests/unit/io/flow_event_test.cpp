@@ -10,6 +10,7 @@
 #include <set>
 
 #include "dataplane/inspect/fault_info.h"
+#include "dataplane/io/eve_text.h"
 #include "tests/support/eal.h"
 
 using namespace sallyport;
@@ -154,13 +155,23 @@ TEST_CASE("the application is named only when it is known", "[event]") {
   }
 }
 
+TEST_CASE("a tunnel is named, unless its bytes were read as something", "[event]") {
+  FlowEvent event = sample();
+  CHECK_FALSE(line_of(event).contains("tunnel"));
+  event.tunnel = TunnelKind::vxlan;
+  CHECK_FALSE(line_of(event).contains("tunnel"));
+  event.app_known = Known::absent;
+  CHECK(line_of(event)["tunnel"] == "vxlan");
+  CHECK(line_of(event)["app_proto"] == "unknown");
+}
+
 TEST_CASE("what a hello, a request or a query told stands under its protocol", "[event]") {
   FlowEvent event = sample();
   const auto set = [&](EventText which, std::string_view text) { event.set(which, text, 600); };
   SECTION("a hello") {
     event.tls_version = 0x0304;
     event.ech_known = Known::absent;
-    set(EventText::alpns, "h2,http/1.1");
+    set(EventText::alpns, "\x02h2\x08http/1.1");
     set(EventText::ja3, "3");
     set(EventText::ja4, "t13d");
     const Json tls =
@@ -272,25 +283,52 @@ TEST_CASE("a clock that was set back makes no flow billions of years old", "[eve
   CHECK(line_of(event)["flow"]["age"] == 0);
 }
 
-TEST_CASE("a ring takes what it has room for, in order, and says no to the rest", "[event]") {
+TEST_CASE("a ring carries what is set of an event, and says no when it is full", "[event]") {
   test::start_eal();
-  FlowEventRing ring("flow_event_test", 5, -1);
-  std::array<FlowEvent, 8> out;
-  for (int round = 0; round < 3; ++round) {
+  FlowEventRing ring("flow_event_test", 64, -1);
+  FlowEvent out;
+  std::mt19937 random(7);
+  uint64_t pushed = 0;
+  uint64_t popped = 0;
+  size_t refused = 0;
+  const auto name_of = [](uint64_t i) { return std::string(i * 37 % 254, static_cast<char>(i)); };
+  const auto target_of = [](uint64_t i) { return std::string(i * 211 % 2049, 't'); };
+  for (int turn = 0; turn < 2000; ++turn) {
     FlowEvent event = sample();
-    for (uint64_t i = 0; i < 7; ++i) {
-      event.flow_id = i;
-      event.set(EventText::host, std::string(i, 'n'), kMaxHostNameBytes);
-      CHECK(ring.push(event) == (i < 5));
+    event.flow_id = pushed;
+    event.set(EventText::host, name_of(pushed), kMaxHostNameBytes);
+    event.set(EventText::target, target_of(pushed), 2048);
+    const bool taken = ring.push(event);
+    pushed += taken ? 1 : 0;
+    refused += taken ? 0 : 1;
+    if (taken && random() % 4 != 0) continue;
+    while (ring.pop(out)) {
+      REQUIRE(out.flow_id == popped);
+      REQUIRE(out.text(EventText::host) == name_of(popped));
+      REQUIRE(out.text(EventText::target) == target_of(popped));
+      REQUIRE(out.timestamp_unix_ns == sample().timestamp_unix_ns);
+      ++popped;
     }
-    CHECK(ring.pop(std::span(out).first(2)) == 2);
-    CHECK(ring.pop(std::span(out).subspan(2)) == 3);
-    CHECK(ring.pop(out) == 0);
-    for (uint64_t i = 0; i < 5; ++i) {
-      CHECK(out[i].flow_id == i);
-      CHECK(out[i].text(EventText::host) == std::string(i, 'n'));
-      CHECK(std::memcmp(&out[i].key, &event.key, sizeof event.key) == 0);
-    }
+    REQUIRE(popped == pushed);
   }
-  CHECK_THROWS_WITH(FlowEventRing("flow_event_test", 5, -1), Catch::Contains("flow log ring"));
+  CHECK(refused > 50);
+  CHECK_FALSE(ring.pop(out));
+}
+
+TEST_CASE("the longest event fits the smallest ring, and an event of no text a few lines",
+          "[event]") {
+  test::start_eal();
+  FlowEventRing ring("flow_event_most", 64, -1);
+  FlowEvent event = sample();
+  event.set(EventText::target, std::string(4000, 't'), 4000);
+  CHECK(ring.push(event));
+  CHECK_FALSE(ring.push(event));
+  FlowEvent out;
+  REQUIRE(ring.pop(out));
+  CHECK(out.text(EventText::target) == event.text(EventText::target));
+  event.set(EventText::host, "", 0);
+  int count = 0;
+  while (ring.push(event)) ++count;
+  CHECK(count == 63 / 3);
+  CHECK_THROWS_WITH(FlowEventRing("flow_event_most", 64, -1), Catch::Contains("flow log ring"));
 }

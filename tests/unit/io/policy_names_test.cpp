@@ -1,5 +1,6 @@
 #include "dataplane/io/policy_names.h"
 
+#include <array>
 #include <catch2/catch.hpp>
 
 #include "tests/support/policy_builder.h"
@@ -51,16 +52,57 @@ TEST_CASE("no rule decided, or the table is not known any more", "[names]") {
   CHECK(names.find(2, 0).revision == 0);
 }
 
-TEST_CASE("only the latest tables' names are kept", "[names]") {
+TEST_CASE("only the latest policies' names are kept", "[names]") {
   PolicyNames names;
-  const auto table = two_rules("p");
-  constexpr auto kKept = static_cast<uint32_t>(PolicyNames::kGenerationsKept);
+  const std::array tables{two_rules("even"), two_rules("odd")};
+  constexpr auto kKept = static_cast<uint32_t>(PolicyNames::kPoliciesKept);
   for (uint32_t generation = 1; generation <= 3 * kKept; ++generation) {
-    names.add(generation, *table);
+    names.add(generation, *tables[generation % 2]);
     for (uint32_t past = 1; past <= generation; ++past) {
       CHECK((names.find(past, 0).revision != 0) == (past + kKept > generation));
     }
   }
+}
+
+TEST_CASE("generations that only a feed made do not push a policy's names out", "[names]") {
+  PolicyNames names;
+  const auto table = two_rules("p");
+  const auto feed = std::make_shared<const IdentityFeed>();
+  for (uint32_t generation = 2; generation <= 100; ++generation) {
+    names.add(generation, *table, generation % 3 == 0 ? nullptr : feed);
+  }
+  for (uint32_t generation = 0; generation <= 101; ++generation) {
+    const bool known = generation >= 2 && generation <= 100;
+    CHECK(names.find(generation, 1).rule == (known ? "second" : ""));
+  }
+  names.add_none(101);
+  CHECK(names.find(101, kNoRule).revision == 0);
+  CHECK(names.find(100, 1).rule == "second");
+}
+
+TEST_CASE("an address has the SPIFFE ID of its time", "[names]") {
+  PolicyNames names;
+  const auto table = two_rules("p");
+  const IpAddress inside = parse_ip_address("10.0.0.1").value();
+  const auto feed = [&](const char* id) {
+    const Identity identity{.address = inside, .labels = {{"job", "a"}, {kSpiffeIdLabel, id}}};
+    return std::make_shared<const IdentityFeed>(make_identity_feed({&identity, 1}));
+  };
+  names.add(1, *table);
+  names.add(2, *table, feed("spiffe://x/2"));
+  names.add(5, *table, feed("spiffe://x/5"));
+  const std::vector<std::string> expected{
+      "", "", "spiffe://x/2", "spiffe://x/2", "spiffe://x/2", "spiffe://x/5", ""};
+  for (uint32_t generation = 0; generation < expected.size(); ++generation) {
+    CAPTURE(generation);
+    CHECK(names.spiffe_id(generation, inside) == expected[generation]);
+  }
+  CHECK(names.spiffe_id(5, parse_ip_address("10.0.0.2").value()).empty());
+  for (uint32_t generation = 6; generation < 6 + PolicyNames::kFeedsKept; ++generation) {
+    names.add(generation, *table, feed("spiffe://x/new"));
+  }
+  CHECK(names.spiffe_id(5, inside).empty());
+  CHECK(names.spiffe_id(6, inside) == "spiffe://x/new");
 }
 
 TEST_CASE("names outlive the table they came from", "[names]") {

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <set>
 
 #include "control/common/stats_reader.h"
@@ -57,8 +58,24 @@ TEST_CASE("the reader finds every counter, in the order of its table", "[stats]"
     CHECK(seen.counters[at].labels == counter.labels);
     CHECK(seen.counters[at].help == counter.help);
     CHECK(seen.counters[at].kind == counter.kind);
+    CHECK(seen.counters[at].entry == counter.entry);
+    CHECK(seen.counters[at].books == counter.books);
+    CHECK(counter.entry.empty() == (counter.books == BookSides{}));
     ++at;
   }
+  const auto check_drops = [&](const auto& table) {
+    for (const auto& row : table) {
+      for (const std::string towards : {"outside", "inside"}) {
+        CHECK(seen.counters[at].family == "sallyport_drops_total");
+        CHECK(seen.counters[at].labels ==
+              "reason=" + std::string(row.name) + ",towards=" + towards);
+        CHECK(seen.counters[at].help == row.help);
+        CHECK(seen.counters[at].entry == "dropped: " + std::string(row.name));
+        CHECK(seen.counters[at].books == (towards == "outside" ? kOutOfOutbound : kOutOfInbound));
+        ++at;
+      }
+    }
+  };
   const auto check_table = [&](const auto& table, const std::string& family,
                                const std::string& label) {
     for (const auto& row : table) {
@@ -69,11 +86,50 @@ TEST_CASE("the reader finds every counter, in the order of its table", "[stats]"
       ++at;
     }
   };
-  check_table(kDropReasonInfo, "sallyport_drops_total", "reason");
-  check_table(std::span(kDecodeFaultInfo).subspan(1), "sallyport_drops_total", "reason");
+  check_drops(kDropReasonInfo);
+  check_drops(std::span(kDecodeFaultInfo).subspan(1));
   check_table(std::span(kInspectFaultInfo).subspan(1), "sallyport_inspection_faults_total",
               "fault");
+  check_table(kExceptionInfo, "sallyport_exceptions_total", "condition");
+  for (const ExceptionInfo& info : kExceptionInfo) {
+    CHECK(seen.counters[at].family == "sallyport_exception_fails_open");
+    CHECK(seen.counters[at].labels == "condition=" + std::string(info.name));
+    CHECK(seen.counters[at].kind == StatsKind::gauge);
+    ++at;
+  }
   CHECK(at == kAllCounters);
+  REQUIRE(seen.histograms.size() == kHistograms);
+  for (const HistogramInfo& info : kHistogramInfo) {
+    const StatsHistogram& histogram = seen.histograms[static_cast<size_t>(info.id)];
+    CHECK(histogram.family == info.family);
+    CHECK(histogram.help == info.help);
+    CHECK(histogram.unit == info.unit);
+  }
+}
+
+TEST_CASE("each measurement lands under its own histogram and core", "[stats]") {
+  const Folder folder;
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  for (size_t core = 0; core < kCores.size(); ++core) {
+    for (const HistogramInfo& info : kHistogramInfo) {
+      const uint64_t value = 1000 * core + static_cast<uint64_t>(info.id);
+      (*segment)->counters(core).record(info.id, value, core + 1);
+    }
+  }
+  const StatsSnapshot seen = read(folder.path / "stats");
+  for (size_t core = 0; core < kCores.size(); ++core) {
+    REQUIRE(seen.cores[core].histograms.size() == kHistograms);
+    for (size_t i = 0; i < kHistograms; ++i) {
+      const StatsHistogramValues& values = seen.cores[core].histograms[i];
+      CAPTURE(core, i);
+      CHECK(values.sum == (1000 * core + i) * (core + 1));
+      REQUIRE(values.counts.size() == kHistogramBuckets);
+      CHECK(values.counts[bucket_of(1000 * core + i)] == core + 1);
+      CHECK(std::accumulate(values.counts.begin(), values.counts.end(), uint64_t{0}) == core + 1);
+    }
+    for (const uint64_t counter : seen.cores[core].values) CHECK(counter == 0);
+  }
 }
 
 TEST_CASE("no name is cut, doubled or without its help", "[stats]") {
@@ -107,15 +163,26 @@ TEST_CASE("each addition lands under its own name and core", "[stats]") {
     CoreCounters counters = segment.counters(core);
     uint64_t n = 1000 * core;
     for (const CounterInfo& info : kCounterInfo) counters.add(info.id, n++);
-    for (const auto& row : kDropReasonInfo) counters.drop(row.id, n++);
+    for (const auto& row : kDropReasonInfo) {
+      for (const Direction to : {Direction::outbound, Direction::inbound}) {
+        counters.drop(row.id, to, n++);
+      }
+    }
     for (const auto& row : std::span(kDecodeFaultInfo).subspan(1)) {
-      for (uint64_t i = 0; i < n; ++i) counters.fault(row.id);
-      ++n;
+      for (const Direction to : {Direction::outbound, Direction::inbound}) {
+        for (uint64_t i = 0; i < n; ++i) counters.fault(row.id, to);
+        ++n;
+      }
     }
     for (const auto& row : std::span(kInspectFaultInfo).subspan(1)) {
       for (uint64_t i = 0; i < n; ++i) counters.fault(row.id);
       ++n;
     }
+    for (const ExceptionInfo& info : kExceptionInfo) {
+      for (uint64_t i = 0; i < n; ++i) counters.exception(info.id);
+      ++n;
+    }
+    for (const ExceptionInfo& info : kExceptionInfo) counters.fails_open(info.id, core == 1);
     segment.core(core).revision = 77 + core;
     segment.core(core).generation = 88 + core;
     segment.core(core).heartbeat_unix_ns = 99 + core;
@@ -131,6 +198,10 @@ TEST_CASE("each addition lands under its own name and core", "[stats]") {
     REQUIRE(values.values.size() == kAllCounters);
     for (size_t i = 0; i < kAllCounters; ++i) {
       CAPTURE(core, seen.counters[i].labels);
+      if (seen.counters[i].family == "sallyport_exception_fails_open") {
+        CHECK(values.values[i] == (core == 1 ? 1 : 0));
+        continue;
+      }
       CHECK(values.values[i] == 1000 * core + i);
       CHECK(segment.find(seen.counters[i].family, seen.counters[i].labels) == 3000 + 3 * i);
     }
@@ -167,8 +238,11 @@ TEST_CASE("the end is written into the segment, and the next one is another file
 TEST_CASE("without a path nothing is written anywhere", "[stats]") {
   const auto segment = StatsSegment::create("", kCores);
   REQUIRE(segment);
-  (*segment)->counters(2).drop(DropReason::denied, 3);
-  CHECK((*segment)->find("sallyport_drops_total", "reason=denied") == 3);
+  (*segment)->counters(2).drop(DropReason::denied, Direction::outbound, 3);
+  (*segment)->counters(1).drop(DropReason::denied, Direction::inbound, 4);
+  CHECK((*segment)->find("sallyport_drops_total", "reason=denied,towards=outside") == 3);
+  CHECK((*segment)->find("sallyport_drops_total", "reason=denied") == 7);
+  CHECK_FALSE((*segment)->find("sallyport_drops_total", "reason=den").has_value());
 }
 
 TEST_CASE("a path that cannot be written is named, and nothing is left", "[stats]") {

@@ -227,6 +227,40 @@ TEST_CASE("as many matches as a name can have") {
   CHECK(say(*table, test::Flow("app=- name=" + name)) == "allow p/r");
 }
 
+TEST_CASE(
+    "what is remembered of a SYN holds for its own addresses, protocol, port and time alone") {
+  const auto table = load_table({
+      {"a.yaml", policy_text(R"(
+  subject: {cidrs: [10.9.0.0/16]}
+  egress: [{name: none, action: Deny}]
+)",
+                             "a")},
+      {"p.yaml", policy_text(R"(
+  egress:
+    - {name: ssh, action: Allow, to: {cidrs: [203.0.113.0/24]}, protocols: [tcp: {ports: [22]}],
+       expiresAt: 2027-01-01T00:00:00Z}
+    - {name: web, action: Allow, to: {domainNames: [x.org]}, protocols: [tcp: {ports: [443]}]}
+)")},
+  });
+  const std::initializer_list<Row> rows{
+      {"dst=203.0.113.9 tcp/22 time=1798761599", "allow p/ssh"},
+      {"dst=203.0.113.9 tcp/22 time=1798761600", "deny default_deny"},
+      {"dst=203.0.113.9 tcp/23 time=1798761599", "deny default_deny"},
+      {"dst=203.0.113.9 udp/22 time=1798761599", "deny default_deny"},
+      {"dst=203.0.114.9 tcp/22 time=1798761599", "deny default_deny"},
+      {"src=10.9.0.1 dst=203.0.113.9 tcp/22 time=1798761599", "deny a/none"},
+      {"tcp/443", "pending name"},
+      {"tcp/443 name=x.org", "allow p/web"},
+      {"tcp/443 name=y.org", "deny default_deny"},
+  };
+  for (int round = 0; round < 2; ++round) {
+    for (const Row& row : rows) {
+      INFO(row.flow);
+      CHECK(say(*table, row.flow) == row.says);
+    }
+  }
+}
+
 TEST_CASE("each worker has scratch of its own") {
   const auto table = load_table(
       {{"p", policy_text("  egress: [{name: r, action: Allow, to: {domainNames: [a.org]}}]\n")}},

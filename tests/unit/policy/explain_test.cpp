@@ -163,3 +163,30 @@ TEST_CASE("an explanation: a table of other sources than the documents is found 
   CHECK(mixed.explain(allowed).disagreement ==
         "decide() says deny for rule by guard/other, but the rules come to allow for rule");
 }
+
+TEST_CASE("the nearest rules: all that each lacks, the least first") {
+  Loaded loaded(
+      policy("teams", "subject: {cidrs: [10.2.0.0/16]}",
+             "    - {name: far, action: Allow, to: {domainNames: [a.test]}, protocols: [{tls: "
+             "{ports: [443]}}]}\n") +
+      policy("web", "subject: {cidrs: [10.1.0.0/16]}",
+             "    - {name: no, action: Deny, to: {domainNames: [x.test]}}\n"
+             "    - {name: dns, action: Allow, protocols: [{dns: {}}]}\n"
+             "    - {name: get, action: Allow, to: {domainNames: [x.test], cidrs: [192.0.2.0/24]},"
+             " protocols: [{tls: {}}, {http: {methods: [GET]}}]}\n"
+             "    - {name: late, action: Allow}\n"));
+  const auto say = [&loaded](const std::string& flow, size_t limit) {
+    std::string out;
+    const auto parsed = parse_flow(kEnds + flow, kNow).value();
+    for (const NearRule& one : loaded.explainer.near_rules(parsed, limit)) {
+      out += (out.empty() ? "" : "; ") + one.rule->name + " " + std::to_string(one.index);
+      for (const Predicate& lacks : one.missing) out += " " + lacks.what;
+    }
+    return out;
+  };
+  CHECK(say("http.host=x.test http.method=POST", 9) ==
+        "late 4; get 3 http.methods; dns 2 app; far 0 subject.cidrs app to.domainNames");
+  CHECK(say("tls.sni=y.test", 9) ==
+        "get 3 to.domainNames; far 0 subject.cidrs to.domainNames; dns 2 app");
+  CHECK(say("tls.sni=y.test", 1) == "get 3 to.domainNames");
+}

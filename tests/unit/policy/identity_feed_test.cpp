@@ -39,6 +39,20 @@ TEST_CASE("a feed gives each address its labels") {
   CHECK(read(" []\n").empty());
 }
 
+TEST_CASE("an address stands in one file of a feed only") {
+  const std::string head = "apiVersion: sallyport/v1\nkind: IdentityFeed\nidentities:\n";
+  const auto file = [&](const char* name, const char* address) {
+    return SourceFile{name, head + "  - {addresses: [" + address + "]}\n"};
+  };
+  CHECK(load_identities(std::vector{file("a", "10.0.0.1"), file("b", "10.0.0.2")})->size() == 2);
+  const auto twice = load_identities(
+      std::vector{file("a", "10.0.0.1"), file("b", "10.0.0.2"), file("c", "10.0.0.1")});
+  REQUIRE(!twice);
+  REQUIRE(twice.error().size() == 1);
+  CHECK(
+      to_string(twice.error().front()).starts_with("c: error[E014]: address 10.0.0.1 stands in a"));
+}
+
 TEST_CASE("a feed may be JSON") {
   const auto feed = load_identities(std::vector{
       SourceFile{"feed.json",

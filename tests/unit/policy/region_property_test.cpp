@@ -18,7 +18,7 @@ using test::seeded;
 
 namespace {
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SALLYPORT_SANITIZED
 constexpr unsigned kSeeds = 20;  // Ten times slower, and about memory only.
 #else
 constexpr unsigned kSeeds = 60;

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/inspect/binding_table.h"
+
+namespace sallyport {
+
+/// Which resolvers' answers count for destination bindings, and what they said. One for all
+/// workers, which only read it, but for the table. Written at start-up.
+struct Bindings {
+  /// Throws std::bad_alloc, and std::runtime_error where the system has no random numbers.
+  Bindings(std::vector<IpAddress> trusted, uint32_t grace, uint32_t entries);
+
+  std::vector<IpAddress> resolvers;
+  uint32_t grace_seconds;  ///< How long an address stands past its TTL.
+  BindingTable table;
+
+  bool trusts(const IpAddress& address) const noexcept {
+    return std::ranges::find(resolvers, address) != resolvers.end();
+  }
+};
+
+}  // namespace sallyport

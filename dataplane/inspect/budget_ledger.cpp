@@ -1,0 +1,324 @@
+#include "dataplane/inspect/budget_ledger.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace sallyport {
+namespace {
+
+constexpr uint64_t kFree = 0;
+constexpr uint64_t kFreed = 1;
+
+// An account is one word, so that a window and its bytes change together: 1 bit that is set once
+// there is a count, 10 bits of the window's number, 53 of bytes.
+constexpr unsigned kByteBits = 53;
+constexpr uint64_t kBytesMask = (uint64_t{1} << kByteBits) - 1;
+constexpr uint64_t kCounted = uint64_t{1} << 63;
+constexpr int64_t kWindows = 1 << 10;
+constexpr uint64_t kNothing = 0;
+constexpr uint64_t kDead = 1;  // about to be freed: no count begins here
+static_assert(BudgetLedger::kMostBytes == kBytesMask);
+
+struct Account {
+  int64_t window = 0;
+  uint64_t bytes = 0;
+};
+
+/// `account` as of `window`, the present one. A later window than that stands: some other core's
+/// clock was read a moment later, or the clock was set back.
+Account account_at(uint64_t account, int64_t window) noexcept {
+  if ((account & kCounted) == 0) return {.window = window};
+  const auto number = static_cast<int64_t>(account >> kByteBits) & (kWindows - 1);
+  int64_t ahead = (number - window) & (kWindows - 1);
+  if (ahead >= kWindows / 2) ahead -= kWindows;
+  if (ahead < 0) return {.window = window};
+  return {.window = window + ahead, .bytes = account & kBytesMask};
+}
+
+uint64_t pack(const Account& account) noexcept {
+  const auto number = static_cast<uint64_t>(account.window & (kWindows - 1));
+  return kCounted | number << kByteBits | account.bytes;
+}
+
+uint64_t limit_of(const BudgetTerms& terms) noexcept {
+  return std::min(terms.limit, BudgetLedger::kMostBytes);
+}
+
+uint64_t fold(uint64_t a, uint64_t b) noexcept {
+  __extension__ using Wide = unsigned __int128;
+  const Wide product = static_cast<Wide>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+// Each word meets the secret that went before it; the length keeps neighbours apart.
+uint64_t mix(uint64_t hash, const void* data, size_t bytes) noexcept {
+  constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;
+  const auto* at = static_cast<const uint8_t*>(data);
+  hash = fold(hash ^ bytes, kOdd);
+  for (; bytes > 0;) {
+    uint64_t word = 0;
+    const size_t now = std::min(bytes, sizeof word);
+    std::memcpy(&word, at, now);
+    hash = fold(hash ^ word, kOdd) ^ std::rotl(hash, 23);
+    at += now;
+    bytes -= now;
+  }
+  return hash;
+}
+
+template <size_t N>
+void put_text(std::array<char, N>& out, std::string_view text) noexcept {
+  out.fill(0);
+  text.copy(out.data(), N - 1);
+}
+
+}  // namespace
+
+BudgetLedger::BudgetLedger(uint32_t entries, unsigned workers, uint64_t seed)
+    : most_(std::clamp(entries, 1u, kMostEntries)),
+      workers_(std::max(workers, 1u)),
+      seed_(seed | 1),
+      mask_(std::bit_ceil(2 * most_) - 1),
+      places_(std::make_unique<Place[]>(places())),
+      descriptions_(std::make_unique<Description[]>(places())) {}
+
+uint64_t BudgetLedger::tag_of(const BudgetKey& key) const noexcept {
+  uint64_t hash = mix(seed_, key.policy.data(), key.policy.size());
+  hash = mix(hash, key.rule.data(), key.rule.size());
+  hash = mix(hash, key.labels.data(), key.labels.size());
+  hash = mix(hash, key.source.bytes.data(), key.source.bytes.size());
+  const uint64_t rest = uint64_t{key.window_seconds} << 8 | static_cast<uint64_t>(key.scope);
+  return mix(hash, &rest, sizeof rest) | 2;
+}
+
+BudgetHandle BudgetLedger::handle_of(uint32_t place) const noexcept {
+  const uint32_t generation = places_[place].generation.load(std::memory_order_acquire);
+  return generation % kGenerations * kMostPlaces + place;
+}
+
+// @return places() when it is not there.
+uint32_t BudgetLedger::find(uint64_t tag) const noexcept {
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    const uint32_t place = (static_cast<uint32_t>(tag >> 32) + i) & mask_;
+    const uint64_t there = places_[place].tag.load(std::memory_order_acquire);
+    if (there == tag) return place;
+    if (there == kFree) break;
+  }
+  return places();
+}
+
+// Two workers that begin the same count meet at the same place, the first free one: none becomes
+// free while any worker may be here. See collect().
+uint32_t BudgetLedger::insert(uint64_t tag, const BudgetKey& key) noexcept {
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    const uint32_t place = (static_cast<uint32_t>(tag >> 32) + i) & mask_;
+    std::atomic<uint64_t>& there = places_[place].tag;
+    uint64_t found = there.load(std::memory_order_acquire);
+    if (found <= kFreed && there.compare_exchange_strong(found, tag, std::memory_order_acq_rel)) {
+      live_.fetch_add(1, std::memory_order_relaxed);
+      describe(place, key);
+      return place;
+    }
+    if (found == tag) return place;
+  }
+  return places();
+}
+
+void BudgetLedger::describe(uint32_t place, const BudgetKey& key) noexcept {
+  Description& out = descriptions_[place];
+  put_text(out.policy, key.policy);
+  put_text(out.rule, key.rule);
+  put_text(out.labels, key.labels);
+  out.source = key.source;
+  out.window_seconds = key.window_seconds;
+  out.scope = key.scope;
+  places_[place].described.store(true, std::memory_order_release);
+}
+
+BudgetHandle BudgetLedger::open(const BudgetKey& key, uint64_t limit) noexcept {
+  const uint64_t tag = tag_of(key);
+  uint32_t place = find(tag);
+  if (place == places()) {
+    if (!has_room()) return kNoBudget;
+    place = insert(tag, key);
+    if (place == places()) return kNoBudget;
+  }
+  Place& at = places_[place];
+  // Read first: one that is freed behind this line is another's when it comes back.
+  const BudgetHandle handle = handle_of(place);
+  if (at.account.load(std::memory_order_acquire) == kDead) return kNoBudget;
+  if (at.limit.load(std::memory_order_relaxed) != limit) {
+    at.limit.store(limit, std::memory_order_relaxed);
+  }
+  return handle;
+}
+
+bool BudgetLedger::is_stale(BudgetHandle handle, uint64_t account) const noexcept {
+  return account == kDead || handle_of(place_of(handle)) != handle;
+}
+
+BudgetLedger::Lease BudgetLedger::take(BudgetHandle handle, const BudgetTerms& terms, int64_t now,
+                                       uint64_t least) noexcept {
+  // The smaller the rest, the smaller the share: what a core that falls idle keeps is little.
+  const uint64_t shares = uint64_t{4} * workers_;
+  std::atomic<uint64_t>& word = places_[place_of(handle)].account;
+  uint64_t seen = word.load(std::memory_order_acquire);
+  for (;;) {
+    if (is_stale(handle, seen)) return {.stale = true};
+    Account account = account_at(seen, now / terms.window_seconds);
+    const uint64_t limit = limit_of(terms);
+    const uint64_t left = limit - std::min(limit, account.bytes);
+    if (left < least) return {};
+    const uint64_t share = std::max(least, std::min(left / shares, kLargestLease));
+    account.bytes += share;
+    if (word.compare_exchange_weak(seen, pack(account), std::memory_order_acq_rel,
+                                   std::memory_order_acquire)) {
+      return {.bytes = share, .until = (account.window + 1) * terms.window_seconds};
+    }
+  }
+}
+
+bool BudgetLedger::take_over(BudgetHandle handle, const BudgetTerms& terms, int64_t now,
+                             uint64_t bytes) noexcept {
+  std::atomic<uint64_t>& word = places_[place_of(handle)].account;
+  uint64_t seen = word.load(std::memory_order_acquire);
+  for (;;) {
+    if (is_stale(handle, seen)) return false;
+    Account account = account_at(seen, now / terms.window_seconds);
+    account.bytes = std::min(account.bytes + bytes, kMostBytes);
+    if (word.compare_exchange_weak(seen, pack(account), std::memory_order_acq_rel,
+                                   std::memory_order_acquire)) {
+      return true;
+    }
+  }
+}
+
+uint64_t BudgetLedger::left(BudgetHandle handle, const BudgetTerms& terms,
+                            int64_t now) const noexcept {
+  const uint64_t seen = places_[place_of(handle)].account.load(std::memory_order_acquire);
+  const uint64_t limit = limit_of(terms);
+  if (is_stale(handle, seen)) return limit;
+  return limit - std::min(limit, account_at(seen, now / terms.window_seconds).bytes);
+}
+
+void BudgetLedger::give_back(BudgetHandle handle, const BudgetTerms& terms,
+                             const Lease& lease) noexcept {
+  const int64_t window = lease.until / terms.window_seconds - 1;
+  std::atomic<uint64_t>& word = places_[place_of(handle)].account;
+  uint64_t seen = word.load(std::memory_order_acquire);
+  for (;;) {
+    if (is_stale(handle, seen) || (seen & kCounted) == 0) return;
+    Account account = account_at(seen, window);
+    if (account.window != window || account.bytes < lease.bytes) return;
+    account.bytes -= lease.bytes;
+    if (word.compare_exchange_weak(seen, pack(account), std::memory_order_acq_rel,
+                                   std::memory_order_acquire)) {
+      return;
+    }
+  }
+}
+
+bool BudgetLedger::restore(const BudgetCount& count, int64_t now) noexcept {
+  if (count.window_seconds == 0) return true;
+  const int64_t window = count.window_start / count.window_seconds;
+  const int64_t ahead = window - now / count.window_seconds;
+  if (ahead < 0 || ahead >= kWindows / 2) return true;
+  const BudgetHandle handle = open({.policy = count.policy,
+                                    .rule = count.rule,
+                                    .window_seconds = count.window_seconds,
+                                    .scope = count.scope,
+                                    .source = count.source,
+                                    .labels = count.labels},
+                                   count.limit);
+  if (handle == kNoBudget) return false;
+  places_[place_of(handle)].account.store(
+      pack({.window = window, .bytes = std::min(count.used, kMostBytes)}),
+      std::memory_order_release);
+  return true;
+}
+
+std::vector<BudgetCount> BudgetLedger::snapshot(int64_t now) const {
+  std::vector<BudgetCount> out;
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    const Place& place = places_[i];
+    if (!place.described.load(std::memory_order_acquire)) continue;
+    const Description& description = descriptions_[i];
+    const int64_t seconds = description.window_seconds;
+    const Account account =
+        account_at(place.account.load(std::memory_order_acquire), now / seconds);
+    if (account.bytes == 0) continue;
+    out.push_back({.policy = description.policy.data(),
+                   .rule = description.rule.data(),
+                   .scope = description.scope,
+                   .source = description.source,
+                   .labels = description.labels.data(),
+                   .window_seconds = description.window_seconds,
+                   .window_start = account.window * seconds,
+                   .used = account.bytes,
+                   .limit = place.limit.load(std::memory_order_relaxed)});
+  }
+  std::ranges::sort(out, before);
+  return out;
+}
+
+void BudgetLedger::roll(int64_t now) noexcept {
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    Place& place = places_[i];
+    if (!place.described.load(std::memory_order_acquire)) continue;
+    uint64_t seen = place.account.load(std::memory_order_acquire);
+    if ((seen & kCounted) == 0) continue;
+    const Account account = account_at(seen, now / descriptions_[i].window_seconds);
+    // If a worker is quicker, it has begun the new window itself.
+    if (account.bytes == 0) {
+      place.account.compare_exchange_strong(seen, kNothing, std::memory_order_acq_rel);
+    }
+  }
+}
+
+// Entries change hands only while no worker can begin one. First no worker begins any more, then
+// what is over dies, and when no worker can be at it any more its place is free.
+void BudgetLedger::collect(int64_t now, const std::function<bool()>& all_passed) {
+  closed_.store(true, std::memory_order_seq_cst);
+  if (all_passed()) {
+    free_dying();
+    kill(now);
+    if (!dying_.empty() && all_passed()) free_dying();
+  }
+  closed_.store(false, std::memory_order_seq_cst);
+}
+
+void BudgetLedger::kill(int64_t now) {
+  roll(now);
+  for (uint32_t i = 0; i <= mask_; ++i) {
+    Place& place = places_[i];
+    uint64_t nothing = kNothing;
+    if (place.tag.load(std::memory_order_acquire) <= kFreed ||
+        !place.account.compare_exchange_strong(nothing, kDead, std::memory_order_acq_rel)) {
+      continue;
+    }
+    place.generation.fetch_add(1, std::memory_order_release);
+    dying_.push_back(i);
+  }
+}
+
+void BudgetLedger::free_dying() noexcept {
+  for (const uint32_t i : dying_) {
+    Place& place = places_[i];
+    place.described.store(false, std::memory_order_relaxed);
+    place.account.store(kNothing, std::memory_order_relaxed);
+    place.tag.store(kFreed, std::memory_order_release);
+  }
+  live_.fetch_sub(static_cast<uint32_t>(dying_.size()), std::memory_order_relaxed);
+  dying_.clear();
+  // Behind the last of a run of places nothing is to be searched for. Twice round: runs wrap.
+  for (uint64_t n = 2 * uint64_t{places()}; n > 0; --n) {
+    const auto i = static_cast<uint32_t>(n - 1) & mask_;
+    if (places_[i].tag.load(std::memory_order_relaxed) == kFreed &&
+        places_[(i + 1) & mask_].tag.load(std::memory_order_relaxed) == kFree) {
+      places_[i].tag.store(kFree, std::memory_order_release);
+    }
+  }
+}
+
+}  // namespace sallyport

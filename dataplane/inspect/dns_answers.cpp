@@ -1,0 +1,83 @@
+#include "dataplane/inspect/dns_answers.h"
+
+#include <algorithm>
+
+#include "dataplane/inspect/flow_context.h"
+
+namespace sallyport {
+namespace {
+
+constexpr uint16_t kDnsPort = 53;
+constexpr uint16_t kLengthBytes = 2;
+
+bool is_answer(const Flow& flow, const Arrival& arrival, const FlowContext& context) noexcept {
+  return context.bindings != nullptr && flow.key.outside_port == kDnsPort &&
+         arrival.packet.payload_bytes > 0 && context.bindings->trusts(flow.key.outside) &&
+         (!context.limits.verify_checksums || l4_checksum_ok(arrival.frame, arrival.packet));
+}
+
+void learn(std::span<const uint8_t> message, FlowContext& context) noexcept {
+  if (parse_dns_response(message, context.dns_response) != DnsResponseStatus::done) return;
+  Bindings& bindings = *context.bindings;
+  bindings.table.add(context.dns_response, context.unix_seconds, bindings.grace_seconds);
+}
+
+void let_go(DnsAnswerWatch& watch, FlowContext& context) noexcept {
+  context.dns_answers.release(watch.slot);
+  watch.slot = kNoSlot;
+}
+
+// As much of `bytes` as belongs to the message that is read. Without room for it, it is passed
+// over.
+void read_message(DnsAnswerWatch& watch, std::span<const uint8_t>& bytes,
+                  FlowContext& context) noexcept {
+  if (watch.read_bytes < kLengthBytes) {
+    watch.length_bytes = static_cast<uint16_t>(watch.length_bytes << 8 | bytes.front());
+    ++watch.read_bytes;
+    bytes = bytes.subspan(1);
+    return;
+  }
+  const size_t have = watch.read_bytes - kLengthBytes;
+  const auto part = bytes.first(std::min<size_t>(bytes.size(), watch.length_bytes - have));
+  bytes = bytes.subspan(part.size());
+  const bool whole = have + part.size() == watch.length_bytes;
+  if (have == 0 && whole) {
+    learn(part, context);
+  } else if (watch.length_bytes <= kMaxDnsAnswerBytes) {
+    if (have == 0) watch.slot = context.dns_answers.acquire();
+    if (watch.slot != kNoSlot) {
+      auto& message = context.dns_answers[watch.slot].bytes;
+      std::ranges::copy(part, message.begin() + static_cast<std::ptrdiff_t>(have));
+      if (whole) learn(std::span(message).first(watch.length_bytes), context);
+    }
+  }
+  watch.read_bytes += static_cast<uint32_t>(part.size());
+  if (!whole) return;
+  let_go(watch, context);
+  watch.length_bytes = 0;
+  watch.read_bytes = 0;
+}
+
+}  // namespace
+
+void learn_from_datagram(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
+  if (is_answer(flow, arrival, context)) learn(arrival.payload(), context);
+}
+
+void learn_from_segment(const Flow& flow, StreamWatch& watch, const Arrival& arrival,
+                        FlowContext& context) noexcept {
+  DnsAnswerWatch& answers = watch.answers;
+  if (answers.lost || !is_answer(flow, arrival, context)) return;
+  const int32_t skip = sequence_distance(arrival.packet.tcp_sequence, watch.server_first);
+  if (skip < 0) {
+    answers.lost = true;
+    return let_go(answers, context);
+  }
+  auto fresh = arrival.payload();
+  if (static_cast<size_t>(skip) >= fresh.size()) return;
+  fresh = fresh.subspan(static_cast<size_t>(skip));
+  watch.server_first += static_cast<uint32_t>(fresh.size());
+  while (!fresh.empty()) read_message(answers, fresh, context);
+}
+
+}  // namespace sallyport
