@@ -127,20 +127,22 @@ tidy_file() {
   local file=$1 hash checks=() output
   [[ $file != @(tests|bench|policy/compile|control/cli)/* ]] || checks=(--checks=-clang-analyzer-*)
   # shellcheck disable=SC2091 # the command that jq prints is to be run
-  hash=$(cd "$build" && { clang-tidy-19 --version; cat "$root/.clang-tidy"; echo "${checks[@]}"
+  hash=$(cd "$build" && { clang-tidy-19 --version; cat "$root/.clang-tidy"; echo "$file ${checks[*]}"
     $(jq -r --arg file "$file" 'first(.[] | select(.file | endswith($file))) | .command
       | gsub(" -(o|MF|MQ) [^ ]+"; "") | gsub(" -MD"; "") | gsub("^ccache "; "") | sub(" -c "; " -E ")' \
       compile_commands.json); } 2>/dev/null | sha256sum | cut -c 1-32)
-  [[ ! -e $build/lint-clean/$hash ]] || return 0
+  [[ ! -e $kept/$hash ]] || return 0
   if output=$(timeout 300 clang-tidy-19 --quiet -p "$build" "${checks[@]}" "$file" 2>&1); then
-    mkdir -p "$build/lint-clean"
-    touch "$build/lint-clean/$hash" || true
+    mkdir -p "$kept"
+    touch "$kept/$hash" || true
   else
     grep -E '(error|warning):' <<<"$output" | sed "s|^$root/||; s|^\.\./||" || echo "$file:1: clang-tidy failed or took over 300 s"
   fi
 }
+# As with ccache, what one checkout has found serves the others.
+kept=${XDG_CACHE_HOME:-${HOME:-$build}/.cache}/sallyport-lint
 export -f compile_header tidy_file
-export build root
+export build root kept
 
 check_compiled() {
   [[ -f $build/compile_commands.json ]] || "$root/scripts/lib/build.sh"

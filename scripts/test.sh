@@ -60,7 +60,7 @@ run_suite() {
   rm -f "$log"
   progress "test: $suite in ${build##*/}"
   # Built already; a rebuild in here would hide its errors among the tests.
-  meson test -C "$build" --no-rebuild --suite "$suite" --logbase "testlog-$suite" \
+  meson test -C "$build" --no-rebuild --suite "$suite" --logbase "testlog-$suite" --timeout-multiplier "$patience" \
     >"$build/meson-logs/console-$suite.txt" 2>&1 || status=$?
   progress_end
   count "$log"
@@ -87,10 +87,14 @@ build_or_fail() {
   return 1
 }
 
+# A time limit is there to end what hangs: machines differ, and a sanitizer takes ten times as long.
+patience=2
+
 # again DIRECTORY SANITIZERS SUITE…: a second build of its own, without the lab and the lint.
 again() {
   local directory=$1 sanitizers=$2 suite; shift 2
   build=$root/$directory
+  patience=6
   # Clang without optimisation compiles this in two thirds of GCC's time, and a second compiler sees other faults.
   # Without warnings: the release build has shown them all.
   CXX=clang++-19 SALLYPORT_BUILD_DIR=$build build_or_fail -Db_sanitize="$sanitizers" -Db_lundef=false \

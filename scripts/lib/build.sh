@@ -9,6 +9,10 @@ if [[ -n ${CXX:-} && $CXX != ccache* ]] && command -v ccache >/dev/null; then
   export CXX="ccache $CXX"
 fi
 
+# Sources are named relative to the build folder, so objects of one checkout serve every other; only the
+# folder's name in the debug information would differ.
+export CCACHE_NOHASHDIR=1
+
 # configure [MESON OPTION…]: objects that are still good stay, whatever state meson's own files are in.
 configure() {
   progress "build: configuring ${build##*/}"

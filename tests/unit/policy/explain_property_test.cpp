@@ -3,6 +3,7 @@
 #include <random>
 
 #include "policy/compile/explain.h"
+#include "tests/support/cases.h"
 #include "tests/support/policy_builder.h"
 #include "tests/support/random_policy.h"
 #include "tests/support/reference_policy.h"
@@ -15,11 +16,7 @@ using test::seeded;
 
 namespace {
 
-#ifdef SALLYPORT_SANITIZED
-constexpr unsigned kSeeds = 20;  // Ten times slower, and about memory only.
-#else
-constexpr unsigned kSeeds = 150;
-#endif
+constexpr unsigned kSeeds = test::cases(150);
 
 TextFact text_fact(Known known, std::string_view value) {
   return {known, known == Known::present ? std::string(value) : ""};

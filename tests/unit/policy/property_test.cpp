@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <random>
 
+#include "tests/support/cases.h"
 #include "tests/support/policy_builder.h"
 #include "tests/support/random_policy.h"
 #include "tests/support/reference_policy.h"
@@ -16,11 +17,7 @@ using test::seeded;
 
 namespace {
 
-#ifdef SALLYPORT_SANITIZED
-constexpr unsigned kSeeds = 60;  // Ten times slower, and about memory only.
-#else
-constexpr unsigned kSeeds = 600;
-#endif
+constexpr unsigned kSeeds = test::cases(600);
 
 /// A random policy, compiled, and the feed it is decided with.
 struct Case {

@@ -6,6 +6,7 @@
 #include "policy/compile/diff_regions.h"
 #include "policy/compile/lint_reach.h"
 #include "policy/compile/region_text.h"
+#include "tests/support/cases.h"
 #include "tests/support/policy_builder.h"
 #include "tests/support/random_policy.h"
 #include "tests/support/reference_policy.h"
@@ -18,11 +19,7 @@ using test::seeded;
 
 namespace {
 
-#ifdef SALLYPORT_SANITIZED
-constexpr unsigned kSeeds = 20;  // Ten times slower, and about memory only.
-#else
-constexpr unsigned kSeeds = 60;
-#endif
+constexpr unsigned kSeeds = test::cases(60);
 
 /// Before the first of the times that random rules speak of.
 constexpr int64_t kNow = 900;
