@@ -127,6 +127,8 @@ inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
      "A QUIC Initial in a datagram under 1,200 bytes, which servers throw away."},
     {InspectFault::quic_old_attempt, "quic_old_attempt",
      "A QUIC Initial of a connection attempt that its client had given up for another."},
+    {InspectFault::quic_other_connection, "quic_other_connection",
+     "A second connection on the ports of a QUIC flow, of another rule or budget than the first."},
     {InspectFault::quic_too_many_attempts, "quic_too_many_attempts",
      "A QUIC flow with over 8 connection attempts given up before the server took their hello."},
     {InspectFault::dns_bad_header, "dns_bad_header",

@@ -87,7 +87,11 @@ struct FlowContext {
 
   const PolicyTable* table = nullptr;  ///< nullptr: no policy was ever loaded.
   uint32_t generation = 0;
+  /// Where the rules of the table before this one stand in it, by their index there; kNoRule for
+  /// one that it has not.
+  std::span<const uint32_t> rules_now;
   uint32_t now_ms = 0;
+  uint32_t quiet_ms = 0;     ///< Since the last packet of the flow whose step it is.
   uint64_t now_ns = 0;       ///< The same clock, finer; it does not wrap.
   int64_t unix_seconds = 0;  ///< Wall clock: what rules' times are compared with.
 

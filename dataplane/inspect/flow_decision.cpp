@@ -198,12 +198,14 @@ void add_fingerprints(AppFacts& facts, FlowContext& context) noexcept {
   facts.ja4 = both.ja4.view();
 }
 
-// Whether the request before this one went to the same name, and rightly.
-bool was_bound(const Flow& flow, std::string_view name, FlowContext& context) noexcept {
+// Whether the request before this one went to the same name, and rightly. A query on the same ports
+// does not say that: nobody looked where it went.
+bool was_bound(const Flow& flow, const AppFacts& facts, FlowContext& context) noexcept {
   if (flow.facts == FactStore::kNone) return false;
   const AppFacts before = kept_facts(flow, context);
-  return before.binding_known == Known::present && before.name_known == Known::present &&
-         before.name == name;
+  return before.binding_known == Known::present && before.app_known == Known::present &&
+         before.app == facts.app && before.name_known == Known::present &&
+         before.name == facts.name;
 }
 
 // Whether a trusted resolver gave the address for the name. Once it did, that holds for as long as
@@ -216,7 +218,7 @@ void add_binding(AppFacts& facts, const Flow& flow, FlowContext& context) noexce
       query ||
       (facts.name_known == Known::present && context.bindings != nullptr &&
        (context.bindings->table.is_bound(facts.name, flow.key.outside, context.unix_seconds) ||
-        was_bound(flow, facts.name, context)));
+        was_bound(flow, facts, context)));
   facts.binding_known = bound ? Known::present : Known::absent;
 }
 
@@ -344,15 +346,70 @@ void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
 
 namespace {
 
+void forget_what_differs(AppFacts& facts, const AppFacts& before) noexcept {
+  const bool same_name = before.name_known == facts.name_known && before.name == facts.name;
+  if (!same_name) facts.name_known = Known::unknown;
+  if (!same_name || before.binding_known != facts.binding_known) {
+    facts.binding_known = Known::unknown;
+  }
+  if (before.alpns_known != facts.alpns_known || !std::ranges::equal(before.alpns, facts.alpns)) {
+    facts.alpns_known = Known::unknown;
+  }
+  if (before.ja4_known != facts.ja4_known || before.ja4 != facts.ja4) {
+    facts.ja4_known = Known::unknown;
+  }
+  if (before.ech_known != facts.ech_known) facts.ech_known = Known::unknown;
+}
+
+}  // namespace
+
+Joined decide_joined(Flow& flow, AppFacts facts, FlowContext& context) noexcept {
+  add_fingerprints(facts, context);
+  add_binding(facts, flow, context);
+  Flow joining = flow;
+  judge(joining, facts, true, context);
+  if (joining.state != FlowState::allowed) {
+    context.observer.decided(joining, facts, false);
+    return Joined::denied;
+  }
+  if (flow.state != FlowState::allowed || joining.rule != flow.rule ||
+      joining.budget != flow.budget || joining.reason != flow.reason) {
+    return Joined::other;
+  }
+  AppFacts common = facts;
+  forget_what_differs(common, kept_facts(flow, context));
+  if (!keep(flow, common, context)) {
+    except(flow, Exception::fact_memory_full, facts, context);
+    return flow.state == FlowState::allowed ? Joined::allowed : Joined::denied;
+  }
+  tell(flow, facts, context, true);
+  return Joined::allowed;
+}
+
+namespace {
+
+// Whether two verdicts name the same rule, though a policy in between may have moved it.
+bool is_same_rule(uint32_t before, uint32_t generation, const Flow& flow,
+                  const FlowContext& context) noexcept {
+  if (generation == flow.generation) return before == flow.rule;
+  if (before == kNoRule || flow.rule == kNoRule) return before == flow.rule;
+  return generation + 1 == flow.generation && before < context.rules_now.size() &&
+         context.rules_now[before] == flow.rule;
+}
+
 void decide_by_kept(Flow& flow, bool final, bool budget_spent, FlowContext& context) noexcept {
   const FlowState state = flow.state;
   const FlowReason reason = flow.reason;
   const uint32_t rule = flow.rule;
+  const uint32_t generation = flow.generation;
+  const bool would_deny = flow.would_deny;
   AppFacts facts = kept_facts(flow, context);
   if (context.table != nullptr) forget_unread_headers(facts, *context.table);
   add_binding(facts, flow, context);
   judge(flow, facts, final, context, budget_spent);
-  const bool changed = flow.state != state || flow.reason != reason || flow.rule != rule;
+  const bool changed = flow.state != state || flow.reason != reason ||
+                       flow.would_deny != would_deny ||
+                       !is_same_rule(rule, generation, flow, context);
   if (changed && flow.state != FlowState::pending) tell(flow, facts, context);
 }
 

@@ -13,6 +13,18 @@ void decide_start(Flow& flow, FlowContext& context) noexcept;
 /// @param facts  Complete but for ja4, which is made from the hello.
 void decide_flow(Flow& flow, AppFacts facts, FlowContext& context) noexcept;
 
+/// What becomes of another connection on the ports of a flow that is in use already.
+enum class Joined : uint8_t {
+  allowed,  ///< By what allowed the flow before, and charged to the same budget: it goes with it.
+  denied,   ///< By the policy. The flow is as it was, and the observer told of the denial.
+  other,  ///< The flow is denied, or something else would have to allow this. Nothing has changed.
+};
+
+/// Decides another connection of a QUIC flow. Packets of the two cannot be told apart later, so one
+/// verdict must fit both, and what is kept is what both said alike: a policy that asks for more
+/// denies them.
+Joined decide_joined(Flow& flow, AppFacts facts, FlowContext& context) noexcept;
+
 /// Decides a flow under another policy than the last, by the facts kept. The observer is told if
 /// that changes anything.
 /// @param final  Nothing more will be learnt: what stays open is denied.

@@ -37,7 +37,7 @@ void unwatch_if_done(Flow& flow, FlowContext& context) noexcept {
   const StreamWatch& watch = inspection->stream();
   const bool reads = watch.stage != StreamStage::opaque && flow.state != FlowState::denied;
   const bool ended = (flow.progress & kEndedByFin) != 0;
-  if (reads || watch.guarded || watch.reopening || ended) return;
+  if (reads || watch.guarded || ended) return;
   unwatch(flow, context);
 }
 

@@ -53,6 +53,7 @@ enum class InspectFault : uint8_t {
   quic_too_many_gaps,    ///< CRYPTO data in over kMaxCryptoRanges pieces.
   quic_short_datagram,   ///< An Initial in under 1,200 bytes (RFC 9000 section 14.1).
   quic_old_attempt,      ///< An Initial of an attempt that the client had given up.
+  quic_other_connection,   ///< Another connection of a flow, which another rule would allow.
   quic_too_many_attempts,  ///< Over kMaxOldAttempts given up that the server may know of.
   dns_bad_header,          ///< Another opcode than QUERY, answers, or not exactly one question.
   dns_bad_question,        ///< A question of an unknown class, or whose name is compressed.

@@ -34,7 +34,6 @@ struct StreamWatch {
   uint32_t need_bytes = 0;      ///< Of the window: no shorter one says more.
   uint32_t fin_sequence = 0;    ///< Of the client's FIN, once kClientFin.
   uint32_t guard_since_ms = 0;  ///< Since the oldest verdict whose bytes are still guarded.
-  uint32_t reopen_first = 0;    ///< With `reopening`: client_first, if the server takes that SYN.
   uint32_t plain_from = 0;      ///< With `plain`: see there.
   uint64_t skip_bytes = 0;      ///< stage tls: bytes from the window's start that hold no hello.
   uint32_t http2 = kNoSlot;     ///< stage http2: Http2Connection.
@@ -45,7 +44,6 @@ struct StreamWatch {
   bool unguarded = false;  ///< guarded, but the copies are gone: they may not come again at all.
   bool plain = false;      ///< From plain_from to the window, bytes passed without being read.
   bool far = false;  ///< The window has left client_first so far behind that nothing reaches it.
-  bool reopening = false;         ///< Another SYN was sent on a live flow.
   bool hello_retried = false;     ///< The server asked for another hello.
   bool hello_repeated = false;    ///< And it was decided.
   uint8_t server_head_bytes = 0;  ///< How many of server_head have come.
@@ -62,6 +60,7 @@ struct DatagramWatch {
   QuicTracker quic;
   uint32_t hello = kNoSlot;  ///< QuicHelloBytes, while it may be needed.
   uint32_t count = 0;        ///< Datagrams held so far: their place in the list.
+  bool let_out = false;      ///< A hello was allowed, and went to the server.
   /// The hello of this attempt was denied: its Initials, which come again and again, are not read.
   bool refused = false;
   uint32_t refused_generation = 0;  ///< With `refused`: of the policy that said so.

@@ -73,4 +73,19 @@ QuicHeader read_quic_header(std::span<const uint8_t> bytes) noexcept {
   return out;
 }
 
+bool may_be_other_quic(std::span<const uint8_t> datagram) noexcept {
+  constexpr uint8_t kLongAndFixed = 0xc0;
+  constexpr size_t kLeastInitialBytes = 1200;  // RFC 9000 section 14.1
+  constexpr size_t kLeastFirstIdBytes = 8;     // RFC 9000 section 7.2
+  ByteReader in(datagram);
+  const uint8_t first_byte = in.u8();
+  const uint32_t version = in.u32();
+  if (datagram.size() < kLeastInitialBytes || (first_byte & kLongAndFixed) != kLongAndFixed ||
+      version == 0 || find_quic_version(version) != nullptr) {
+    return false;
+  }
+  QuicHeader ids;
+  return read_ids(in, ids) && ids.destination_id.size() >= kLeastFirstIdBytes;
+}
+
 }  // namespace sallyport

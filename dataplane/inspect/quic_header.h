@@ -48,4 +48,10 @@ inline bool may_start_quic(std::span<const uint8_t> datagram) noexcept {
   return header.is_long() && header.kind != QuicHeader::Kind::version_negotiation;
 }
 
+/// Whether it could be the first datagram of a client in a version that find_quic_version() does
+/// not know: what all versions have in common (RFC 8999 section 5.1), and what versions so far ask
+/// of an Initial. Other protocols look like that once in a thousand datagrams, if their bytes are
+/// random.
+bool may_be_other_quic(std::span<const uint8_t> datagram) noexcept;
+
 }  // namespace sallyport

@@ -99,7 +99,17 @@ class Reader {
         !std::ranges::equal(header.destination_id, first.destination_id)) {
       return unreadable(InspectFault::quic_mixed_connections);
     }
+    if (header.kind == Kind::zero_rtt && is_of_another(header.destination_id)) {
+      return unreadable(InspectFault::quic_mixed_connections);
+    }
     return header.kind != Kind::initial || read_initial(header, packet);
+  }
+
+  // Early data goes to the id that the attempt began with, or to the one that its server answered
+  // by (RFC 9000 section 7.2). Of an attempt whose hello is still to come it must not leave.
+  bool is_of_another(std::span<const uint8_t> id) const noexcept {
+    const bool answered = tracker_.server_id_hash != 0 && hash_of(id) == tracker_.server_id_hash;
+    return tracker_.started() && !is_first_id(tracker_, id) && !answered;
   }
 
   bool read_initial(const QuicHeader& header, std::span<const uint8_t> packet) noexcept {

@@ -52,24 +52,23 @@ Outcome unwatched_outbound(Flow& flow, const Arrival& arrival) noexcept {
   if ((packet.tcp_flags & kRst) != 0 && is_plausible_reset(flow.client_next, packet.tcp_sequence)) {
     flow.progress |= kResetSeen;
   }
-  advance(flow.client_next, packet.tcp_sequence + arrival.tcp_length());
+  advance(flow.client_next, packet.tcp_sequence, arrival.tcp_length());
   return {};
 }
 
-// A SYN on a flow that is known. Nothing is decided by it alone: whether it opens a new connection
-// is for the server to say, and a stray one must not cost the old one its life.
-Outcome known_syn(Flow& flow, const Packet& packet, FlowContext& context) noexcept {
+// A SYN on a flow that is known. Another number is another connection: the flow begins anew with
+// it, and until the server has answered this very SYN none of the client's bytes leave. So it never
+// goes out on a flow that goes on as it was: a server that takes it would read bytes that nobody
+// looked at. A stray one must not cost a connection in use its life: then it waits for a pause, and
+// its sender repeats it.
+Outcome known_syn(const Flow& flow, const Packet& packet, const FlowContext& context) noexcept {
+  constexpr uint32_t kPauseMs = 900;  // SYNs are repeated after a second (RFC 6298 section 2.1)
   if (packet.payload_bytes > 0) return Outcome::drop(DropReason::syn_with_data);
-  if (flow.state == FlowState::denied || is_over(flow)) {
-    return {.fate = Fate::drop, .restart = true};
-  }
-  const uint32_t first = packet.tcp_sequence + 1;
-  if (first != flow.client_first) {
-    Inspection* inspection = watch_stream(flow, StreamStage::opaque, context);
-    if (inspection == nullptr) return Outcome::drop(DropReason::out_of_window);
-    inspection->stream().reopening = true;
-    inspection->stream().reopen_first = first;
-    return {};
+  constexpr Outcome kRestart{.fate = Fate::drop, .restart = true};
+  if (flow.state == FlowState::denied || is_over(flow)) return kRestart;
+  if (packet.tcp_sequence + 1 != flow.client_first) {
+    const bool in_use = (flow.progress & kServerAnswered) != 0 && context.quiet_ms < kPauseMs;
+    return in_use ? Outcome::drop(DropReason::out_of_window) : kRestart;
   }
   // No stack sends its SYN again once it has sent data. A server that has forgotten the connection
   // would take it for a new one, whose first bytes nobody would inspect.
@@ -107,10 +106,6 @@ bool acknowledge(const Flow& flow, Inspection& inspection, const Packet& packet)
 Outcome syn_ack(Flow& flow, Inspection* inspection, const Packet& packet,
                 bool incomplete) noexcept {
   const bool answers = (packet.tcp_flags & kAck) != 0;
-  if (answers && inspection != nullptr && inspection->stream().reopening &&
-      packet.tcp_acknowledgement == inspection->stream().reopen_first) {
-    return {.fate = Fate::drop, .restart = true};
-  }
   // A SYN without ACK would turn the roles round (split handshake): who is the client is settled.
   // TCP Fast Open acknowledges what came in the SYN, too: replay alone has read that.
   const bool fast_open = incomplete && (flow.progress & kServerAnswered) == 0 &&
@@ -168,22 +163,15 @@ Outcome tcp_pass_midstream(Flow& flow, const Arrival& arrival, bool outbound,
   return outbound ? unwatched_outbound(flow, arrival) : tcp_inbound(flow, arrival, context);
 }
 
-Outcome tcp_reopen(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
-  begin(flow, arrival.packet.tcp_acknowledgement, context);
-  if (flow.state == FlowState::denied) {
-    flow.progress |= kServerAnswered;
-    flow.server_next = arrival.packet.tcp_sequence + 1;
-    return kDenied;
-  }
-  return tcp_inbound(flow, arrival, context);
-}
-
 Outcome tcp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   const Packet& packet = arrival.packet;
   const bool is_syn = (packet.tcp_flags & (kSyn | kAck)) == kSyn;
   if (is_syn) {
     const Outcome outcome = known_syn(flow, packet, context);
     if (outcome.fate == Fate::drop) return outcome;
+  } else if ((packet.tcp_flags & kRst) == 0) {
+    // Whoever was reset, the client was not: it would be silent.
+    flow.progress &= static_cast<uint16_t>(~kResetSeen);
   }
   if (flow.state == FlowState::denied) {
     return {.fate = Fate::drop, .drop_reason = DropReason::denied, .tell = true};
@@ -223,7 +211,6 @@ Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) no
   }
   if ((packet.tcp_flags & kSyn) != 0) {
     const Outcome outcome = syn_ack(flow, inspection, packet, context.limits.incomplete);
-    if (outcome.restart) return outcome;
     if (outcome.fate == Fate::drop) {
       decided.fate = Fate::drop;
       decided.drop_reason = outcome.drop_reason;
@@ -235,7 +222,7 @@ Outcome tcp_inbound(Flow& flow, const Arrival& arrival, FlowContext& context) no
     flow.progress |= kResetSeen;
   }
   const uint32_t server_next = flow.server_next;
-  advance(flow.server_next, packet.tcp_sequence + arrival.tcp_length());
+  advance(flow.server_next, packet.tcp_sequence, arrival.tcp_length());
   if (inspection == nullptr) return decided;
 
   const bool acknowledged = acknowledge(flow, *inspection, packet);

@@ -28,10 +28,6 @@ Outcome tcp_pass_midstream(Flow& flow, const Arrival& arrival, bool outbound,
 Outcome tcp_take_up(Flow& flow, const Arrival& arrival, bool outbound,
                     FlowContext& context) noexcept;
 
-/// The server's answer to another SYN on the same addresses, after Outcome::restart: the flow
-/// begins anew with the connection that the server has chosen.
-Outcome tcp_reopen(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
-
 /// Any later packet from the client.
 Outcome tcp_outbound(Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
@@ -45,12 +41,14 @@ inline bool pass_settled(Flow& flow, const Packet& packet, bool outbound,
                          const FlowContext& context) noexcept {
   constexpr uint8_t kOpensOrEnds = kSyn | kFin | kRst;
   if (flow.inspection != kNoSlot || flow.state != FlowState::allowed ||
-      flow.generation != context.generation || (packet.tcp_flags & kOpensOrEnds) != 0) {
+      flow.generation != context.generation || (packet.tcp_flags & kOpensOrEnds) != 0 ||
+      (flow.progress & kResetSeen) != 0) {
     return false;
   }
-  if (outbound && packet.payload_bytes > 0) flow.progress |= kClientSpoke;
-  advance(outbound ? flow.client_next : flow.server_next,
-          packet.tcp_sequence + packet.payload_bytes);
+  if (packet.payload_bytes == 0) return true;
+  if (outbound) flow.progress |= kClientSpoke;
+  advance(outbound ? flow.client_next : flow.server_next, packet.tcp_sequence,
+          packet.payload_bytes);
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include "dataplane/inspect/tcp_hold.h"
 
+#include <algorithm>
+
 #include "dataplane/inspect/farewell.h"
 #include "dataplane/inspect/flow_decision.h"
 #include "dataplane/inspect/flow_watch.h"
@@ -18,6 +20,11 @@ uint32_t end_of(const Segment& segment) noexcept {
 uint32_t read_end(const StreamWatch& watch) noexcept {
   return watch.plain ? watch.plain_from : watch.window_first;
 }
+
+// Of the packets that a worker may hold, the part that one flow may have while over half are in
+// use: a hello of the usual size in full segments at least.
+constexpr uint32_t kShares = 128;
+constexpr uint32_t kLeastShare = 32;
 
 // No window is larger (RFC 7323 section 2.3).
 constexpr uint32_t kMaxTcpWindow = 1U << 30;
@@ -76,8 +83,17 @@ bool is_behind_end(const Flow& flow, const StreamWatch& watch, const Packet& pac
 // Where a segment with payload or FIN stands in the stream, against what one flow may hold.
 enum class Place : uint8_t { good, outside, too_much };
 
+// While packets have to be held for many, none may have more than its part of them held: a hello in
+// pieces of a byte waits its turn, others are not denied for it.
+bool takes_too_large_a_share(const Inspection& inspection, const FlowContext& context) noexcept {
+  const uint32_t most = context.limits.held_packets;
+  return context.segments.in_use() > most / 2 &&
+         inspection.waiting_packets >= std::max(most / kShares, kLeastShare);
+}
+
 Place place_of(const Flow& flow, const Inspection& inspection, const Packet& packet,
-               const FlowLimits& limits) noexcept {
+               const FlowContext& context) noexcept {
+  const FlowLimits& limits = context.limits;
   const StreamWatch& watch = inspection.stream();
   const uint32_t end = packet.tcp_sequence + packet.payload_bytes;
   const int32_t reach = sequence_distance(watch.window_first, end);
@@ -92,6 +108,7 @@ Place place_of(const Flow& flow, const Inspection& inspection, const Packet& pac
     if (behind > 0 || ((packet.tcp_flags & kFin) != 0 && behind != 0)) return Place::outside;
   }
   if (static_cast<uint32_t>(reach) > limits.held_bytes_per_flow ||
+      takes_too_large_a_share(inspection, context) ||
       inspection.waiting_bytes + packet.payload_bytes > 2 * limits.held_bytes_per_flow ||
       inspection.waiting_packets >= limits.held_packets_per_flow) {
     return Place::too_much;
@@ -123,7 +140,7 @@ Outcome forwarded(Flow& flow, StreamWatch& watch, const Arrival& arrival) noexce
     outcome.late = is_late(flow, watch, arrival.packet);
   }
   note_fin(flow, watch, arrival.packet);
-  advance(flow.client_next, arrival.packet.tcp_sequence + arrival.tcp_length());
+  advance(flow.client_next, arrival.packet.tcp_sequence, arrival.tcp_length());
   return outcome;
 }
 
@@ -193,7 +210,7 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
   DropReason why{};
   if (!counts(flow, arrival, context, why)) return Outcome::drop(why);
   const Packet& packet = arrival.packet;
-  switch (place_of(flow, inspection, packet, context.limits)) {
+  switch (place_of(flow, inspection, packet, context)) {
     case Place::good:
       break;
     case Place::outside:

@@ -11,6 +11,12 @@ constexpr void advance(uint32_t& next, uint32_t end) noexcept {
   if (sequence_distance(next, end) > 0) next = end;
 }
 
+/// Moves `next` behind a segment. One that takes up no sequence numbers says nothing of where its
+/// end has come to: anyone may put any number into it.
+constexpr void advance(uint32_t& next, uint32_t sequence, uint32_t length) noexcept {
+  if (length > 0) advance(next, sequence + length);
+}
+
 /// Whether `sequence` is near enough to what is expected next for its RST to be believed. A blind
 /// one is forwarded, for the end to judge, but must not shorten the flow's life here.
 constexpr bool is_plausible_reset(uint32_t expected, uint32_t sequence) noexcept {

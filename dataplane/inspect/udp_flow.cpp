@@ -15,6 +15,9 @@ using Fate = Outcome::Fate;
 /// waits.
 constexpr uint32_t kMaxHeldDatagrams = 32;
 
+/// Where what looks like QUIC is taken for it, in whatever version (RFC 9114 section 3.1).
+constexpr uint16_t kQuicPort = 443;
+
 /// Only the datagram in hand is denied: what is held is not touched.
 constexpr Outcome kDeniedDatagram{
     .fate = Outcome::Fate::drop, .drop_reason = DropReason::denied, .tell = true};
@@ -42,6 +45,24 @@ Outcome undecodable(Flow& flow, FlowContext& context) noexcept {
                   DropReason::undecodable_quic);
 }
 
+const DatagramWatch* datagrams_of(const Flow& flow, FlowContext& context) noexcept {
+  Inspection* const inspection = inspection_of(flow, context);
+  return inspection != nullptr ? inspection->datagrams() : nullptr;
+}
+
+// Whether a connection of the flow is under way: its hello has left, and the server has answered.
+bool is_connected(const Flow& flow, const DatagramWatch& watch) noexcept {
+  return watch.let_out && flow.packets_in != 0;
+}
+
+// What cannot go with the connection that is under way, which stays as it is.
+Outcome other_connection(Flow& flow, FlowContext& context) noexcept {
+  flow.fault = InspectFault::quic_other_connection;
+  Outcome outcome = undecodable(flow, context);
+  outcome.discard = !outcome.release;
+  return outcome;
+}
+
 // No name and no protocol. Decided once for each policy, not for each datagram.
 Outcome unknown_datagram(Flow& flow, FlowContext& context) noexcept {
   const bool quic = flow.app_known == Known::present && flow.app == AppProtocol::quic;
@@ -52,6 +73,10 @@ Outcome unknown_datagram(Flow& flow, FlowContext& context) noexcept {
 
 // Each query stands for itself: a resolver sends those of many programs from one port.
 Outcome query(Flow& flow, const DnsQueryAnswer& answer, FlowContext& context) noexcept {
+  if (const DatagramWatch* watch = datagrams_of(flow, context);
+      watch != nullptr && is_connected(flow, *watch)) {
+    return other_connection(flow, context);
+  }
   const AppFacts facts = facts_of_query(context.dns_query);
   if (answer.status == DnsQueryAnswer::Status::fault) {
     except_malformed(flow, answer.fault, facts, context);
@@ -88,13 +113,22 @@ Outcome hold(Flow& flow, Inspection& inspection, const Arrival& arrival,
 
 Outcome take_hello(Flow& flow, Inspection& inspection, FlowContext& context) noexcept {
   const QuicStep& step = context.quic_step;
+  DatagramWatch& watch = *inspection.datagrams();
+  const AppFacts facts =
+      facts_of_hello(AppProtocol::quic, step.hello, step.name.view(), context.alpns);
+  watch.refused_generation = context.generation;
+  watch.refused_at = context.unix_seconds;
   flow.fault = InspectFault::none;
-  decide_flow(flow, facts_of_hello(AppProtocol::quic, step.hello, step.name.view(), context.alpns),
-              context);
-  inspection.datagrams()->refused = flow.state != FlowState::allowed;
-  inspection.datagrams()->refused_generation = context.generation;
-  inspection.datagrams()->refused_at = context.unix_seconds;
-  if (flow.state != FlowState::allowed) return kDenied;
+  if (is_connected(flow, watch)) {
+    const Joined joined = decide_joined(flow, facts, context);
+    watch.refused = joined != Joined::allowed;
+    if (joined == Joined::other) return other_connection(flow, context);
+  } else {
+    decide_flow(flow, facts, context);
+    watch.refused = flow.state != FlowState::allowed;
+  }
+  if (watch.refused) return kDenied;
+  watch.let_out = true;
   return {.release = inspection.waiting_packets != 0};
 }
 
@@ -127,9 +161,11 @@ void let_hello_go(DatagramWatch& watch, FlowContext& context) noexcept {
 // Without another policy, too, a denial may be over: a budget's window has turned, a rule's time
 // has begun, a resolver has answered. That is asked once a second, by the facts of the hello.
 bool is_denied_still(Flow& flow, DatagramWatch& watch, FlowContext& context) noexcept {
-  if (flow.state == FlowState::allowed) return false;  // try_budget_again() has asked
+  const bool connected = is_connected(flow, watch);
+  if (flow.state == FlowState::allowed && !connected) return false;  // try_budget_again() has asked
   if (watch.refused_at == context.unix_seconds) return true;
   watch.refused_at = context.unix_seconds;
+  if (connected) return false;  // the flow's verdict is that of another hello
   const bool by_hello = flow.app_known == Known::present && flow.app == AppProtocol::quic;
   if (by_hello) decide_again(flow, true, context);
   return by_hello && flow.state == FlowState::denied;
@@ -191,15 +227,13 @@ bool asks_neighbours(const FlowKey& key) noexcept {
 
 // Whether the other end has shown that it speaks QUIC.
 bool is_quic_server(const Flow& flow, FlowContext& context) noexcept {
-  Inspection* const inspection = inspection_of(flow, context);
-  const DatagramWatch* const watch = inspection != nullptr ? inspection->datagrams() : nullptr;
+  const DatagramWatch* const watch = datagrams_of(flow, context);
   return watch != nullptr && watch->quic.server_took_hello;
 }
 
 // Servers throw it away, or should.
 Outcome short_initial(Flow& flow, std::span<const uint8_t> payload, FlowContext& context) noexcept {
-  Inspection* const inspection = inspection_of(flow, context);
-  const DatagramWatch* const watch = inspection != nullptr ? inspection->datagrams() : nullptr;
+  const DatagramWatch* const watch = datagrams_of(flow, context);
   if (flow.state == FlowState::allowed && watch != nullptr &&
       says_nothing_of_hello(payload, watch->quic, context.quic_scratch)) {
     return {};
@@ -221,6 +255,10 @@ Outcome datagram(Flow& flow, const Arrival& arrival, FlowContext& context) noexc
     if (answer.status != DnsQueryAnswer::Status::not_dns) return query(flow, answer, context);
   }
   if (quic_data) return {};
+  if (flow.key.outside_port == kQuicPort && may_be_other_quic(payload)) {
+    flow.fault = InspectFault::quic_unknown_version;
+    return undecodable(flow, context);
+  }
   if (flow.inspection == kNoSlot && !may_start_quic(payload))
     return unknown_datagram(flow, context);
 

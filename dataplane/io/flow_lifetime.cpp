@@ -137,6 +137,18 @@ bool FlowStage::expired(const Flow& flow, FlowEnd& end) const noexcept {
   return now_.ms - flow.last_seen_ms >= limit_ms;
 }
 
+// A connection that never speaks keeps a place among those that are read. While places are short
+// it loses that after a minute; should it speak after all, its client is reset and may try again.
+bool FlowStage::is_silent_burden(const Flow& flow) noexcept {
+  constexpr uint32_t kSilentMs = 60'000;
+  if (flow.state != FlowState::pending || flow.inspection == kNoSlot ||
+      now_.ms - flow.last_seen_ms < kSilentMs) {
+    return false;
+  }
+  return context_.inspections[flow.inspection].held.empty() &&
+         context_.inspections.in_use() > context_.limits.inspections / 2;
+}
+
 void FlowStage::sweep() noexcept {
   grace_left_ms_ -= std::min(grace_left_ms_, now_.ms - swept_ms_);
   sweep_due_ms_ = std::min(sweep_due_ms_ + (now_.ms - swept_ms_), kSweepRoundMs);
@@ -152,7 +164,7 @@ void FlowStage::sweep() noexcept {
     Flow& flow = table_.flow(index);
     if (flow.state == FlowState::free) continue;
     FlowEnd end{};
-    if (expired(flow, end)) {
+    if (expired(flow, end) || is_silent_burden(flow)) {
       end_flow(index, end);
     } else if (flow.inspection != kNoSlot) {
       time_out_inspection(index);

@@ -51,6 +51,8 @@ void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
   context_.unix_seconds = static_cast<int64_t>(now.unix_ns / 1'000'000'000);
   context_.table = policy != nullptr ? policy->table.get() : nullptr;
   context_.generation = policy != nullptr ? policy->generation : 0;
+  context_.rules_now = policy != nullptr ? std::span<const uint32_t>(policy->rules_now)
+                                         : std::span<const uint32_t>{};
 }
 
 uint64_t FlowStage::ns_since_turn_began() const noexcept {
@@ -123,29 +125,29 @@ void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
   if (flow.state != before) count_state(before, flow.state);
   bool remains = outcome.is_plain();
   if (!remains) {
-    if (outcome.restart) outcome = restart(index, arrival, in_hand.direction);
+    if (outcome.restart) outcome = restart(index, arrival);
     remains = carry_out(outcome, in_hand, packet);
   }
   if (remains) pass_or_drop(outcome, in_hand, packet);
-  // Denied by its first SYN: nothing more will come of it, and a flood must not fill the table. No
+  // Denied by its first packet: nothing more will come of it, and a flood must not fill the table.
+  // Of what is no TCP the denial is kept while there is room, so that it is recorded once. No
   // packet of this burst was looked up before the flow was there, so none holds its index.
-  if (is_new && packet.kind == PacketKind::tcp && flow.state == FlowState::denied) {
+  if (is_new && flow.state == FlowState::denied &&
+      (packet.kind == PacketKind::tcp || table_.size() > table_.capacity() / 2)) {
     end_flow(index, FlowEnd::reset);
   }
 }
 
 // Same addresses, another connection, or one that the inside end opens after all: the old flow's
 // record is closed, the new one starts here.
-Outcome FlowStage::restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept {
+Outcome FlowStage::restart(uint32_t index, const Arrival& arrival) noexcept {
   clear_flow(index, FlowEnd::replaced);
   start_flow(index, Direction::outbound, TunnelKind::none);
   Flow& flow = table_.flow(index);
   flow.last_seen_ms = now_.ms;
-  const bool outbound = direction == Direction::outbound;
   const Outcome outcome = arrival.packet.kind == PacketKind::udp
                               ? udp_outbound(flow, arrival, context_)
-                          : outbound ? tcp_open(flow, arrival, context_)
-                                     : tcp_reopen(flow, arrival, context_);
+                              : tcp_open(flow, arrival, context_);
   count_state(FlowState::free, flow.state);
   if (!record_lost_) [[likely]]
     return outcome;
@@ -155,21 +157,19 @@ Outcome FlowStage::restart(uint32_t index, const Arrival& arrival, Direction dir
   return instead;
 }
 
-// The SYN of a flow that is to be inspected agrees to nothing but plain TCP. So does another SYN on
-// a live flow: what it opens may be.
+// The SYN of a flow that is to be inspected agrees to nothing but plain TCP.
 void FlowStage::plain_tcp(Flow& flow, const Packet& packet, rte_mbuf* mbuf) noexcept {
   if (packet.kind != PacketKind::tcp || (packet.tcp_flags & (kSyn | kAck)) != kSyn ||
-      flow.reason == FlowReason::inbound_pass) {
+      flow.state != FlowState::pending) {
     return;
   }
-  const bool reopens = packet.tcp_sequence + 1 != flow.client_first;
-  if (flow.state != FlowState::pending && !reopens) return;
   const std::span<uint8_t> frame(rte_pktmbuf_mtod(mbuf, uint8_t*), rte_pktmbuf_data_len(mbuf));
   if (remove_multipath_options(frame, packet)) counters_.add(Counter::multipath_removed);
 }
 
 Outcome FlowStage::step(Flow& flow, const Arrival& arrival, Direction direction,
                         bool is_new) noexcept {
+  context_.quiet_ms = now_.ms - flow.last_seen_ms;
   flow.last_seen_ms = now_.ms;
   const bool outbound = direction == Direction::outbound;
   if (flow.reason == FlowReason::inbound_pass) {

@@ -107,7 +107,7 @@ class FlowStage final : private DecisionObserver {
   bool takes_up(const Packet& packet) const noexcept;
   void refuse(const Burst& burst, uint16_t i, Exception condition, DropReason why) noexcept;
   void reset_unknown(const Burst& burst, uint16_t i) noexcept;
-  Outcome restart(uint32_t index, const Arrival& arrival, Direction direction) noexcept;
+  Outcome restart(uint32_t index, const Arrival& arrival) noexcept;
   // In line, for each has one caller, and every packet goes through both.
   [[gnu::always_inline]] inline Outcome step(Flow& flow, const Arrival& arrival,
                                              Direction direction, bool is_new) noexcept;
@@ -154,6 +154,7 @@ class FlowStage final : private DecisionObserver {
   bool logs_all(const Flow& flow) const noexcept;
   void emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type type, FlowEnd end) noexcept;
   bool expired(const Flow& flow, FlowEnd& end) const noexcept;
+  bool is_silent_burden(const Flow& flow) noexcept;
   void start_flow(uint32_t index, Direction direction, TunnelKind tunnel) noexcept;
   void clear_flow(uint32_t index, FlowEnd end) noexcept;
   void end_flow(uint32_t index, FlowEnd end) noexcept;

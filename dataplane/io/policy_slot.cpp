@@ -1,10 +1,30 @@
 #include "dataplane/io/policy_slot.h"
 
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <thread>
 
 namespace sallyport {
+namespace {
+
+// A rule goes by its names: those of a document are unique, and documents are in a policy.
+std::vector<uint32_t> rules_moved(const PolicyTable& before, const PolicyTable& now) {
+  std::map<std::pair<std::string_view, std::string_view>, uint32_t> by_name;
+  for (uint32_t i = 0; i < now.rule_count(); ++i) {
+    const RuleInfo rule = now.rule(i);
+    by_name.emplace(std::pair(rule.policy, rule.name), i);
+  }
+  std::vector<uint32_t> moved(before.rule_count(), kNoRule);
+  for (uint32_t i = 0; i < before.rule_count(); ++i) {
+    const RuleInfo rule = before.rule(i);
+    const auto found = by_name.find({rule.policy, rule.name});
+    if (found != by_name.end()) moved[i] = found->second;
+  }
+  return moved;
+}
+
+}  // namespace
 
 PolicySlot::PolicySlot(unsigned workers) {
   const size_t size = rte_rcu_qsbr_get_memsize(workers);
@@ -33,6 +53,10 @@ bool PolicySlot::publish(std::unique_ptr<PolicyTable> table, std::chrono::millis
   auto next = std::make_unique<ActivePolicy>();
   next->table = std::move(table);
   next->generation = ++generation_;
+  const ActivePolicy* before = active_.load(std::memory_order_relaxed);
+  if (before != nullptr && before->table != nullptr && next->table != nullptr) {
+    next->rules_now = rules_moved(*before->table, *next->table);
+  }
   const ActivePolicy* old = active_.exchange(next.release(), std::memory_order_acq_rel);
   // The inline start and check pair, so that a race checker can see the handshake.
   const uint64_t token = rte_rcu_qsbr_start(qsbr_);

@@ -15,6 +15,8 @@ namespace sallyport {
 struct ActivePolicy {
   std::unique_ptr<PolicyTable> table;
   uint32_t generation = 0;
+  /// By their index in the table before this one, the rules that still are: their index in this.
+  std::vector<uint32_t> rules_now;
 };
 
 /// The table every worker reads. One publisher (the control thread), many readers, no lock on the

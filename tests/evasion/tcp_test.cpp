@@ -380,6 +380,10 @@ TEST_CASE("ways to open a connection that hide its first bytes", "[evasion]") {
     pipeline.from_outside(flow.syn_ack());
     inside(flow.out(5001).payload(kAllowedHello).frame());
     inside(flow.segment(kDeniedHello, 0, kSize));
+    CHECK_FALSE(has_reset(left));  // no connection that both ends agree about
+    inside(syn(kSyn).frame());
+    pipeline.from_outside(flow.syn_ack());
+    inside(flow.segment(kDeniedHello, 0, kSize));
     CHECK(has_reset(left));
   }
   CHECK(payloads(left, flow.client_first).empty());

@@ -174,3 +174,47 @@ TEST_CASE("each audited request is a verdict, and out of audit the next is denie
   CHECK_FALSE(leaves(asks));
   CHECK(verdicts(pipeline).back().state == FlowState::denied);
 }
+
+namespace {
+
+std::string one_rule(const std::string& before, const std::string& rule) {
+  return "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: live}\nspec:\n" + before +
+         "    - " + rule + "\n";
+}
+
+}  // namespace
+
+TEST_CASE("what a push changes of a live flow is recorded, and nothing else", "[audit]") {
+  const std::string allow = "{name: good, action: Allow, to: {domainNames: [good.test]}}";
+  Pipeline pipeline(one_rule("  egress:\n", allow));
+  const Conversation flow{.pipeline = pipeline, .server_port = 80};
+  flow.open();
+  const Bytes first = request("good.test");
+  flow.send(first);
+  pipeline.from_outside(flow.acknowledging(first.size()).frame());
+  REQUIRE(pipeline.payload_to_outside() == first);
+  pipeline.events();
+
+  SECTION("in audit mode it would be denied, by a rule in the same place") {
+    pipeline.push(one_rule("  mode: audit\n  egress:\n",
+                           "{name: good, action: Deny, to: {domainNames: [good.test]}}"));
+    pipeline.from_inside(flow.out(first.size()).frame());
+    const auto events = pipeline.events();
+    REQUIRE(events.size() == 1);
+    CHECK(events.front().would_deny);
+    CHECK(pipeline.counter("sallyport_verdicts_total", "action=deny,mode=audit,protocol=http") ==
+          1);
+  }
+  SECTION("its rule has moved") {
+    pipeline.push(one_rule(
+        "  egress:\n    - {name: new, action: Deny, to: {domainNames: [x.test]}}\n", allow));
+    pipeline.from_inside(flow.out(first.size()).frame());
+    CHECK(pipeline.events().empty());
+  }
+  SECTION("another rule stands in its place") {
+    pipeline.push(
+        one_rule("  egress:\n", "{name: better, action: Allow, to: {domainNames: [good.test]}}"));
+    pipeline.from_inside(flow.out(first.size()).frame());
+    CHECK(pipeline.events().size() == 1);
+  }
+}

@@ -31,6 +31,10 @@ struct Conversation {
         .seq(server_first + static_cast<uint32_t>(offset))
         .ack(client_first);
   }
+  /// From the server, which has that many of the client's bytes.
+  PacketBuilder acknowledging(size_t bytes) const {
+    return in().ack(client_first + static_cast<uint32_t>(bytes));
+  }
   Bytes syn() const {
     return tcp(client, client_port, server, server_port).seq(client_first - 1).flags(kSyn).frame();
   }

@@ -298,3 +298,39 @@ TEST_CASE("more packets than a worker may hold", "[limit]") {
     CHECK(pipeline.packets_in_use() == 0);
   }
 }
+
+TEST_CASE("two clients who fill the memory for held packets do not deny others theirs", "[limit]") {
+  Pipeline pipeline(kLimitPolicy, {.stage = {.limits = {.held_packets = 256}}});
+  Conversation flow{.pipeline = pipeline};
+  // Every second byte of a stream: it is never whole.
+  for (int greedy = 0; greedy < 2; ++greedy) {
+    next(flow).open();
+    for (size_t i = 0; i < 300; ++i) {
+      pipeline.from_inside(flow.out(2 * i + 1).payload("x").frame());
+    }
+  }
+  pipeline.to_outside();
+  next(flow).open();
+  flow.send(kGood);
+  CHECK(pipeline.payload_to_outside() == kGood);
+}
+
+TEST_CASE("a connection that never speaks keeps its place while there are enough", "[limit]") {
+  Pipeline pipeline(kLimitPolicy, {.stage = {.limits = {.inspections = 8}}});
+  Conversation flow{.pipeline = pipeline};
+  const unsigned silent = GENERATE(4, 8);
+  for (unsigned i = 0; i < silent; ++i) next(flow).open();
+  const Conversation last = flow;
+  pipeline.sleep_ms(59'000);
+  CHECK(pipeline.flow_memory().inspections == silent);
+  pipeline.sleep_ms(3'000);
+  CHECK(pipeline.flow_memory().inspections == 4);
+  if (silent == 4) {
+    last.send(kGood);
+    CHECK(pipeline.payload_to_outside() == kGood);
+  } else {
+    next(flow).open();
+    flow.send(kGood);
+    CHECK(pipeline.payload_to_outside() == kGood);
+  }
+}

@@ -2,7 +2,9 @@
 #include <catch2/catch.hpp>
 
 #include "tests/pipeline/conversation.h"
+#include "tests/support/dns_builder.h"
 #include "tests/support/quic_builder.h"
+#include "tests/support/quic_helper.h"
 
 using namespace sallyport;
 using namespace sallyport::test;
@@ -22,6 +24,13 @@ std::string policy(const std::string& terms) {
 struct Client {
   Pipeline& pipeline;
   uint16_t port = 50000;
+
+  void hear(const Bytes& datagram) const {
+    pipeline.from_outside(udp("198.19.0.2", 443, "198.18.0.2", port)
+                              .macs(kOutsideMac, kInsideMac)
+                              .payload(datagram)
+                              .frame());
+  }
 
   /// @return how many datagrams left.
   size_t send(const Bytes& datagram) const {
@@ -124,4 +133,108 @@ TEST_CASE("what waits for an attempt that was given up is no burden to the next"
           2);
   }
   CHECK(pipeline.packets_in_use() == 0);
+}
+
+namespace {
+
+Bytes hello_to(std::string_view name, uint8_t id) {
+  return initial(crypto_frame(0, hello().sni(name).message()))
+      .to(Bytes(8, id))
+      .pad_to(1200)
+      .packet();
+}
+const Bytes kHandshake = long_packet(2, {}, Bytes(100, 3));
+const Bytes kData = Bytes{0x40} + Bytes(900, 0x5c);
+
+/// Two names of two rules, of which the first has a budget, and a third that goes with the second.
+constexpr std::string_view kTwoRules = R"(
+apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata: {name: p}
+spec:
+  egress:
+    - {name: few, action: Allow, to: {domainNames: [few.test]}, protocols: [{quic: {}}],
+       budget: {bytesOut: 4000B, window: 60s, scope: rule}}
+    - {name: many, action: Allow, to: {domainNames: [many.test, more.test]}, protocols: [{quic: {}}]}
+    - {name: dns, action: Allow, to: {domainNames: [query.test]}, protocols: [{dns: {}}]}
+)";
+// Its id looks like a long header.
+Bytes long_query() {
+  Bytes query = dns_query("query.test");
+  query[0] = 0x80;
+  return query;
+}
+
+}  // namespace
+
+TEST_CASE("another connection on the same ports does not change what the first one may", "[quic]") {
+  Pipeline pipeline{std::string(kTwoRules)};
+  const Client client{pipeline};
+  REQUIRE(client.send(hello_to("few.test", 1)) == 1);
+  client.hear(kHandshake);
+
+  SECTION("by another rule: its hello does not leave, and the first pays on") {
+    const Bytes other = GENERATE(hello_to("many.test", 2), long_query());
+    CHECK(client.send(other) == 0);
+    CHECK(client.send(kData) == 1);
+    CHECK(client.send(kData) == 1);
+    CHECK(client.send(kData) == 0);  // the budget is spent
+    CHECK(client.send(other) == 0);
+    CHECK(client.send(kData) == 0);
+  }
+  SECTION("denied: its hello does not leave, and the first goes on") {
+    const uint64_t before = denials(pipeline);
+    CHECK(client.send(hello_to("denied.test", 2)) == 0);
+    CHECK(denials(pipeline) == before + 1);
+    CHECK(client.send(hello_to("denied.test", 2)) == 0);  // said once a second
+    CHECK(denials(pipeline) == before + 1);
+    CHECK(client.send(kData) == 1);
+  }
+  CHECK(pipeline.packets_in_use() == 0);
+}
+
+TEST_CASE("what a push denied stays denied, whoever joins it", "[quic]") {
+  Pipeline pipeline{std::string(kTwoRules)};
+  const Client client{pipeline};
+  REQUIRE(client.send(hello_to("many.test", 1)) == 1);
+  client.hear(kHandshake);
+  const auto without = [](std::string_view name) {
+    std::string policy(kTwoRules);
+    return policy.replace(policy.find(name), name.size(), "none.test");
+  };
+
+  SECTION("alone") {
+    pipeline.push(without("many.test"));
+    CHECK(client.send(kData) == 0);
+    CHECK(client.send(hello_to("more.test", 2)) == 0);
+    CHECK(client.send(kData) == 0);
+    pipeline.push(std::string(kTwoRules));
+    CHECK(client.send(kData) == 1);
+  }
+  SECTION("of two by one rule, whichever the push denies") {
+    CHECK(client.send(hello_to("more.test", 2)) == 1);
+    CHECK(client.send(kData) == 1);
+    const auto name = GENERATE("many.test", "more.test");
+    CAPTURE(name);
+    pipeline.push(without(name));
+    CHECK(client.send(kData) == 0);
+  }
+}
+
+TEST_CASE("a query for a name binds no address to it", "[quic][binding]") {
+  Pipeline pipeline(R"(
+apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata: {name: p}
+spec:
+  egress:
+    - {name: good, action: Allow, to: {domainNames: [good.test]}, protocols: [{quic: {}}],
+       destinationBinding: enforce}
+    - {name: ask, action: Allow, to: {domainNames: [asked.test]}, protocols: [{dns: {}}]}
+)",
+                    {.resolvers = {"198.19.0.53"}});
+  const Client client{pipeline};
+  const bool denied = GENERATE(true, false);
+  CHECK(client.send(dns_query(denied ? "good.test" : "asked.test")) == (denied ? 0 : 1));
+  CHECK(client.send(kHello) == 0);
 }
