@@ -113,7 +113,8 @@ InspectFault HttpStream::place_fault() const noexcept {
   if (next_body_.is_last && requests_ != 0) return InspectFault::http_bad_request_line;
   // Whose answer would the next one be? An earlier one's, or the rest of its body, may look as if
   // it agreed. So the end of each must have been seen.
-  if (next_body_.tunnel != HttpTunnel::none && !answers_.all_answered()) {
+  const bool certain = answers_.all_answered() && !answers_.is_in_doubt();
+  if (next_body_.tunnel != HttpTunnel::none && !certain) {
     return InspectFault::http_early_tunnel;
   }
   return InspectFault::none;

@@ -64,6 +64,11 @@ class HttpStream {
   /// that asked for a tunnel agrees to it, or makes what follows the next request.
   void read_server(std::span<const uint8_t> bytes) noexcept;
 
+  /// Bytes of the server's, from the next one on, that say nothing: an answer's body.
+  uint64_t answer_body_left() const noexcept { return answers_.body_bytes_left(); }
+  /// So many of them are missing, and are not waited for.
+  void pass_answer_body(uint64_t bytes) noexcept { answers_.pass_body(bytes); }
+
   /// Some of the server's bytes were not seen: no tunnel can be agreed to from here on.
   void lose_server() noexcept { answers_.lose(); }
   /// read_server() still has a use for bytes.
