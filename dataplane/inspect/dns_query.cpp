@@ -17,7 +17,12 @@ constexpr uint16_t kMaxAdditional = 3;
 
 constexpr uint16_t kUsualAdditional = 1;  // EDNS
 
-enum Opcode : uint8_t { kQuery = 0, kNotify = 4, kUpdate = 5 };
+enum Opcode : uint8_t {
+  kQuery = 0,
+  kNotify = 4,
+  kUpdate = 5,
+  kHighestOpcode = 6,  // of those that mean something (RFC 8490): servers refuse the rest
+};
 
 enum Type : uint16_t {
   kSoa = 6,
@@ -79,6 +84,7 @@ bool is_plain(const Header& header, const DnsQuery& query) noexcept {
 // or announce so little.
 bool is_odd_query(const Header& header, const DnsQuery& query, uint16_t port) noexcept {
   if (port == kDnsPort) return true;
+  if (header.opcode() > kHighestOpcode) return false;
   if (!query.name.empty() && !query.text.compressed()) return true;
   return header.questions == 1 && has_no_records_but_edns(header) && !query.text.text().empty();
 }

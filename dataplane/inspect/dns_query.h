@@ -34,12 +34,12 @@ inline constexpr uint16_t kDnsPort = 53;
 /// Reads a client's DNS message (RFC 1035 section 4), on any port.
 ///
 /// DNS is told from other datagrams by its question: one to sixteen of them announced, and a
-/// readable name. That is enough on port 53. On others a message of an unknown class or opcode, or
-/// of type 0, is DNS if its name is a host's, or if it announces one question and no records but
-/// EDNS: random bytes are neither. QUIC never looks like that, whatever the other way round: its
-/// version and the length of its connection ID stand where the number of questions does, so ask
-/// here first. mDNS, LLMNR and NetBIOS names are told by nothing but where they go: see
-/// is_link_local_name_port().
+/// readable name. That is enough on port 53. On others a message of an unknown class, of type 0, or
+/// of an opcode that clients do not send, is DNS if its name is a host's, or if it announces one
+/// question and no records but EDNS: random bytes are neither. QUIC never looks like that, whatever
+/// the other way round: its version and the length of its connection ID stand where the number of
+/// questions does, so ask here first. mDNS, LLMNR and NetBIOS names are told by nothing but where
+/// they go: see is_link_local_name_port().
 ///
 /// What a lenient server might answer all the same is a fault, not something else: or a policy on
 /// names could be evaded by it.

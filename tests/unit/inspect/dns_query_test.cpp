@@ -162,7 +162,7 @@ TEST_CASE("a query that no honest client sends is a fault", "[dns]") {
       {"UPDATE", with({.flags = 0x2800}, update), kBadHeader},
       {"NOTIFY", with({.flags = 0x2000}, update), kBadHeader},
       {"STATUS", dns_query("a.b", kDnsA, {.flags = 0x1000}), kBadHeader},
-      {"opcode 15", dns_query("a.b", kDnsA, {.flags = 0x7800}), kBadHeader},
+      {"opcode DSO", dns_query("a.b", kDnsA, {.flags = 0x3000}), kBadHeader},
       {"type 0", dns_query("a.b", 0), kBadQuestion},
       {"an unknown class", with({}, odd_class("a.b")), kBadQuestion},
       {"an unknown class and EDNS", with({.additional = 1}, odd_class("a.b") + dns_edns()),
@@ -265,6 +265,9 @@ TEST_CASE("an odd question is DNS on its port, elsewhere if it looks like one", 
     CHECK(answer(message, kOtherPort) == "not_dns");
     CHECK(answer(message, kDnsPort) == kBadQuestion);
   }
+  const Bytes no_opcode = dns_query("a.b", kDnsA, {.flags = 0x3800});
+  CHECK(answer(no_opcode, kOtherPort) == "not_dns");
+  CHECK(answer(no_opcode, kDnsPort) == kBadHeader);
 }
 
 TEST_CASE("random datagrams are hardly ever DNS", "[dns]") {
