@@ -270,7 +270,7 @@ void dns_query_to_facts(benchmark::State& state) {
   DnsQueryAnswer answer;
   for (auto _ : state) {
     benchmark::DoNotOptimize(message.data());
-    answer = parse_dns_query(message, query);
+    answer = parse_dns_query(message, kDnsPort, query);
     benchmark::DoNotOptimize(query);
   }
   if (answer.status != DnsQueryAnswer::Status::done) state.SkipWithError("no query found");

@@ -15,13 +15,18 @@ constexpr unsigned kOpcodeShift = 11;
 constexpr uint16_t kMaxQuestions = 16;  // announced; over that it is no DNS at all
 constexpr uint16_t kMaxAdditional = 3;
 
-enum Opcode : uint8_t { kQuery = 0, kNotify = 4, kUpdate = 5 };
+constexpr uint16_t kUsualAdditional = 1;  // EDNS
+
+enum Opcode : uint8_t {
+  kQuery = 0,
+  kNotify = 4,
+  kUpdate = 5,
+  kHighestOpcode = 6,  // of those that mean something (RFC 8490): servers refuse the rest
+};
 
 enum Type : uint16_t {
   kSoa = 6,
   kSig = 24,
-  kNetbiosName = 32,
-  kNetbiosStatus = 33,
   kOpt = 41,
   kTsig = 250,
   kIxfr = 251,
@@ -46,22 +51,17 @@ Header read_header(std::span<const uint8_t, kHeaderBytes> bytes) noexcept {
 }
 
 bool may_be_query(const Header& header) noexcept {
-  const uint8_t opcode = header.opcode();
   return (header.flags & kResponse) == 0 && header.questions >= 1 &&
-         header.questions <= kMaxQuestions &&
-         (opcode == kQuery || opcode == kNotify || opcode == kUpdate);
+         header.questions <= kMaxQuestions;
+}
+
+bool has_no_records_but_edns(const Header& header) noexcept {
+  return header.answers == 0 && header.authorities == 0 && header.additional <= kUsualAdditional;
 }
 
 // IN, CH, HS, NONE, ANY.
 bool is_known_class(uint16_t value) noexcept {
   return value == 1 || value == 3 || value == 4 || value == 254 || value == 255;
-}
-
-// RFC 1001 section 14.1: 16 bytes as 32 letters, in a label that no host has.
-bool is_netbios(const DnsQuery& query) noexcept {
-  const auto label = query.text.text().substr(0, query.text.text().find('.'));
-  return (query.type == kNetbiosName || query.type == kNetbiosStatus) && label.size() == 32 &&
-         std::ranges::all_of(label, [](char c) { return c >= 'A' && c <= 'P'; });
 }
 
 // Name, type and class. False when it is no question of DNS.
@@ -71,16 +71,22 @@ bool read_question(std::span<const uint8_t> message, size_t& at, DnsQuery& out) 
   out.type = in.u16();
   out.query_class = in.u16();
   at = message.size() - in.rest().size();
-  return in.ok() && out.type != 0 && !is_netbios(out);
+  return in.ok();
 }
 
-// With an unknown class, which some servers pass on all the same, only what is nothing but one
-// question about a host: random bytes are never that.
-bool is_bare_question(std::span<const uint8_t> message, size_t at, const Header& header,
-                      const DnsQuery& query) noexcept {
-  return header.opcode() == kQuery && header.questions == 1 && header.answers == 0 &&
-         header.authorities == 0 && header.additional == 0 && at == message.size() &&
-         !query.name.empty();
+bool is_plain(const Header& header, const DnsQuery& query) noexcept {
+  const uint8_t opcode = header.opcode();
+  return (opcode == kQuery || opcode == kNotify || opcode == kUpdate) && query.type != 0 &&
+         is_known_class(query.query_class);
+}
+
+// What is not plain some servers answer, or pass on, all the same. Random bytes rarely name a host,
+// or announce so little.
+bool is_odd_query(const Header& header, const DnsQuery& query, uint16_t port) noexcept {
+  if (port == kDnsPort) return true;
+  if (header.opcode() > kHighestOpcode) return false;
+  if (!query.name.empty() && !query.text.compressed()) return true;
+  return header.questions == 1 && has_no_records_but_edns(header) && !query.text.text().empty();
 }
 
 // A record a query may carry: EDNS once, a signature, or what an IXFR starts from.
@@ -117,11 +123,22 @@ InspectFault check_query(std::span<const uint8_t> message, size_t at, const Head
 
 }  // namespace
 
-bool may_be_dns_query(std::span<const uint8_t, 12> header) noexcept {
-  return may_be_query(read_header(header));
+DnsShape dns_shape(std::span<const uint8_t> message) noexcept {
+  const Header header = read_header(message.first<kHeaderBytes>());
+  DnsShape out{.may_be_query = may_be_query(header)};
+  if (!has_no_records_but_edns(header)) return out;
+  if (header.questions == 1) {
+    out.surely_dns = true;
+  } else if (header.questions == 0 && header.additional == 1) {
+    ByteReader in(message.subspan(kHeaderBytes));
+    out.surely_dns = in.u8() == 0 && in.u16() == kOpt && in.ok();
+    out.may_be_query = !in.ok();  // nobody knows yet
+  }
+  return out;
 }
 
-DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message, DnsQuery& out) noexcept {
+DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message, uint16_t port,
+                               DnsQuery& out) noexcept {
   if (message.size() < kHeaderBytes) return {};
   const Header header = read_header(message.first<kHeaderBytes>());
   if (!may_be_query(header)) return {};
@@ -131,12 +148,11 @@ DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message, DnsQuery& out) 
   if (!read_question(message, at, out)) return {};
 
   const bool is_host = out.text.to_host(out.name);
-  if (!is_known_class(out.query_class)) {
-    if (!is_bare_question(message, at, header, out)) return {};
+  if (!is_plain(header, out) && !is_odd_query(header, out, port)) return {};
+  // No client compresses the first name of a message: there is nothing to point to.
+  if (!is_known_class(out.query_class) || out.type == 0 || out.text.compressed()) {
     return {Status::fault, InspectFault::dns_bad_question};
   }
-  // No client compresses the first name of a message: there is nothing to point to.
-  if (out.text.compressed()) return {Status::fault, InspectFault::dns_bad_question};
   const auto fault = check_query(message, at, header, out);
   if (fault != InspectFault::none) return {Status::fault, fault};
   if (!is_host) return {Status::fault, InspectFault::dns_bad_name};

@@ -29,26 +29,39 @@ struct DnsQueryAnswer {
   InspectFault fault = InspectFault::none;
 };
 
+inline constexpr uint16_t kDnsPort = 53;
+
 /// Reads a client's DNS message (RFC 1035 section 4), on any port.
 ///
-/// DNS is told from other datagrams by its question: one to sixteen of them announced, a readable
-/// name, a known class (or nothing else at all in the message). QUIC never looks like that,
-/// whatever the other way round: its version and the length of its connection ID stand where the
-/// number of questions does, so ask here first. NetBIOS names are told by their shape. mDNS and
-/// LLMNR are told by nothing but their ports: see is_link_local_name_port().
+/// DNS is told from other datagrams by its question: one to sixteen of them announced, and a
+/// readable name. That is enough on port 53. On others a message of an unknown class, of type 0, or
+/// of an opcode that clients do not send, is DNS if its name is a host's, or if it announces one
+/// question and no records but EDNS: random bytes are neither. QUIC never looks like that, whatever
+/// the other way round: its version and the length of its connection ID stand where the number of
+/// questions does, so ask here first. mDNS, LLMNR and NetBIOS names are told by nothing but where
+/// they go: see is_link_local_name_port().
 ///
 /// What a lenient server might answer all the same is a fault, not something else: or a policy on
 /// names could be evaded by it.
 ///
 /// @param message  A UDP payload, or a message of a TCP stream behind its length. Borrowed.
+/// @param port     The server's.
 /// @param out      Overwritten. With not_dns: no meaning.
 ///
 /// Cost: one pass. Never allocates, logs or throws.
-[[nodiscard]] DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message,
+[[nodiscard]] DnsQueryAnswer parse_dns_query(std::span<const uint8_t> message, uint16_t port,
                                              DnsQuery& out) noexcept;
 
-/// Whether the first 12 bytes of a message may be a query's header. For streams, to know early.
-[[nodiscard]] bool may_be_dns_query(std::span<const uint8_t, 12> header) noexcept;
+/// What the first bytes of a message in a stream tell of it.
+struct DnsShape {
+  bool may_be_query = false;  ///< Else parse_dns_query() says not_dns of the whole message.
+  /// It is DNS, whatever else stands in it: it announces one question and no records but EDNS, or
+  /// nothing but EDNS (RFC 7873 section 5.4).
+  bool surely_dns = false;
+};
+
+/// @param message  At least its first 12 bytes.
+[[nodiscard]] DnsShape dns_shape(std::span<const uint8_t> message) noexcept;
 
 /// mDNS, LLMNR and NetBIOS name service: the bytes of DNS, but neighbours are asked, not servers.
 /// To an address that is_link_local(); a server may listen on any port.

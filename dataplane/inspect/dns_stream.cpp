@@ -1,5 +1,7 @@
 #include "dataplane/inspect/dns_stream.h"
 
+#include <algorithm>
+
 #include "dataplane/inspect/big_endian.h"
 
 namespace sallyport {
@@ -13,10 +15,11 @@ constexpr size_t kMinQueryBytes = kHeaderBytes + 5;  // with the shortest questi
 
 }  // namespace
 
-DnsStep DnsStream::next(std::span<const uint8_t> window, bool ended, DnsQuery& out) const noexcept {
-  // Bytes that are no query: another protocol at first, a fault between queries.
-  const auto refuse = [this](InspectFault fault) -> DnsStep {
-    if (queries_ == 0) return {.status = Status::not_dns};
+DnsStep DnsStream::next(std::span<const uint8_t> window, bool ended, uint16_t port,
+                        DnsQuery& out) const noexcept {
+  bool is_dns = queries_ != 0 || port == kDnsPort;
+  const auto refuse = [&](InspectFault fault) -> DnsStep {
+    if (!is_dns) return {.status = Status::not_dns};
     return {.status = Status::fault, .fault = fault};
   };
   if (window.empty() && ended && queries_ != 0) return {};
@@ -24,18 +27,20 @@ DnsStep DnsStream::next(std::span<const uint8_t> window, bool ended, DnsQuery& o
     return ended ? refuse(InspectFault::dns_bad_length) : DnsStep{};
   };
 
+  out = DnsQuery{};
   if (window.size() < kLengthBytes) return wait();
   const size_t length = load_be16(window.data());
   if (length < kMinQueryBytes || length > kMaxDnsQueryBytes) {
     return refuse(InspectFault::dns_bad_length);
   }
   const auto message = window.subspan(kLengthBytes);
-  if (message.size() >= kHeaderBytes && !may_be_dns_query(message.first<kHeaderBytes>())) {
-    return refuse(InspectFault::dns_bad_header);
-  }
+  if (message.size() < kHeaderBytes) return wait();
+  const DnsShape shape = dns_shape(message.first(std::min(message.size(), length)));
+  if (shape.surely_dns) is_dns = true;
+  if (!shape.may_be_query) return refuse(InspectFault::dns_bad_header);
   if (message.size() < length) return wait();
 
-  const DnsQueryAnswer answer = parse_dns_query(message.first(length), out);
+  const DnsQueryAnswer answer = parse_dns_query(message.first(length), port, out);
   switch (answer.status) {
     case DnsQueryAnswer::Status::not_dns:
       return refuse(InspectFault::dns_bad_header);

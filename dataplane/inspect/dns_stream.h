@@ -15,7 +15,7 @@ struct DnsStep {
   enum class Status : uint8_t {
     need_more,
     query,    ///< The first `message_bytes` of the window are a query: decide it.
-    not_dns,  ///< The stream does not start like DNS.
+    not_dns,  ///< The stream does not start like DNS, and does not go to its port.
     fault,
   };
   Status status = Status::need_more;
@@ -27,10 +27,15 @@ struct DnsStep {
 /// each query is decided, and when it is allowed its bytes are forwarded and leave the window.
 class DnsStream {
  public:
+  /// Servers read on behind a message that they refuse, so one that is DNS and no plain query is a
+  /// fault; on port 53, whatever is no query.
+  ///
   /// @param window  The client's stream behind the last query that was forwarded. Borrowed.
   /// @param ended   The client has sent FIN right behind the window.
+  /// @param port    The server's.
   /// @param out     With query: the query. With fault: what was read of one, for records.
-  DnsStep next(std::span<const uint8_t> window, bool ended, DnsQuery& out) const noexcept;
+  DnsStep next(std::span<const uint8_t> window, bool ended, uint16_t port,
+               DnsQuery& out) const noexcept;
 
   /// The query that next() answered with is allowed. From now on the stream must be DNS.
   void allow() noexcept { ++queries_; }

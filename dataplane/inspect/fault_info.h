@@ -95,6 +95,8 @@ inline constexpr FaultTable<InspectFault> kInspectFaultInfo{{
      "An upgrade to h2c or another protocol than websocket."},
     {InspectFault::http_early_tunnel, "http_early_tunnel",
      "CONNECT or an upgrade before the end of an earlier answer was seen for certain."},
+    {InspectFault::http_request_in_body, "http_request_in_body",
+     "A GET, HEAD, DELETE, OPTIONS or TRACE whose body begins like another request."},
     {InspectFault::http2_bad_frame, "http2_bad_frame",
      "An HTTP/2 frame that RFC 9113 forbids where it stands, or whose lengths contradict."},
     {InspectFault::http2_bad_continuation, "http2_bad_continuation",

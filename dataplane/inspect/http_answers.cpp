@@ -16,9 +16,10 @@ constexpr size_t kMinorAt = 7;
 }  // namespace
 
 void HttpAnswers::asked(bool of_head) noexcept {
+  constexpr uint32_t kMostKnown = 32;
+  if (of_head && waiting_ >= kMostKnown) lose();
+  if (of_head && waiting_ < kMostKnown) heads_ |= uint32_t{1} << waiting_;
   ++waiting_;
-  // Its answer has no body, but there are servers that send one.
-  if (of_head) lose();
 }
 
 uint16_t HttpAnswers::next_status(std::span<const uint8_t>& bytes) noexcept {
@@ -48,7 +49,11 @@ uint16_t HttpAnswers::next_status(std::span<const uint8_t>& bytes) noexcept {
 void HttpAnswers::skip(std::span<const uint8_t>& bytes) noexcept {
   const size_t taken = std::min<uint64_t>(remaining_bytes_, bytes.size());
   bytes = bytes.subspan(taken);
-  remaining_bytes_ -= taken;
+  pass_body(taken);
+}
+
+void HttpAnswers::pass_body(uint64_t bytes) noexcept {
+  remaining_bytes_ -= bytes;
   if (remaining_bytes_ != 0) return;
   if (state_ == State::chunk_data) {
     state_ = State::chunk_end;
@@ -133,9 +138,15 @@ bool HttpAnswers::end_head() noexcept {
   // Nobody took this one for the agreement that it would be.
   if (code_ == kSwitchingProtocols) return false;
   if (code_ < 200) return true;
-  if (code_ == kNoContent || code_ == kNotModified) return false;
   HttpBody body;
   if (framing_.finish({}, is_1_0_, body) != InspectFault::none) return false;
+  const bool of_head = (heads_ & 1) != 0;
+  const bool has_none = body.kind == HttpBody::Kind::none;
+  if (of_head || code_ == kNotModified || (code_ == kNoContent && has_none)) {
+    in_doubt_ |= !has_none || (of_head && !framing_.has_length() && code_ != kNoContent);
+    return end_answer();
+  }
+  if (code_ == kNoContent) return false;
   remaining_bytes_ = body.length_bytes;
   if (body.kind == HttpBody::Kind::chunked) {
     state_ = State::chunk_line;
@@ -150,6 +161,7 @@ bool HttpAnswers::end_head() noexcept {
 
 bool HttpAnswers::end_answer() noexcept {
   --waiting_;
+  heads_ >>= 1;
   state_ = State::status;
   return true;
 }

@@ -14,9 +14,9 @@ namespace sallyport {
 /// question: whose answer is it that agrees to a tunnel?
 ///
 /// Only an answer whose end stands in it is followed: by exactly one Content-Length, or by chunked
-/// alone, every line ended by CRLF. At the first byte that leaves a doubt the server is lost for
-/// good: an answer to HEAD, 204 or 304, one that ends with the connection, 101 that nobody asked
-/// for, folded lines, bytes that nobody asked for.
+/// alone, every line ended by CRLF; to HEAD, and with 204 or 304, it ends with its head (section
+/// 6.3). At the first byte that leaves a doubt the server is lost for good: an answer that ends
+/// with the connection, 101 that nobody asked for, folded lines, bytes that nobody asked for.
 ///
 /// Plain data of one connection. Never allocates, logs or throws. A body costs nothing a byte.
 class HttpAnswers {
@@ -37,6 +37,16 @@ class HttpAnswers {
 
   /// Requests without the end of a final answer.
   uint32_t waiting() const noexcept { return waiting_; }
+  /// An answer that has no body announced one, to HEAD or with 304 as it may: a wrong server might
+  /// still send it, as what looks like the next answer.
+  bool is_in_doubt() const noexcept { return in_doubt_; }
+  /// Bytes from the next one on that are an answer's body, whatever they are.
+  uint64_t body_bytes_left() const noexcept {
+    return state_ == State::body || state_ == State::chunk_data ? remaining_bytes_ : 0;
+  }
+  /// So many of them come later, or never. @param bytes  At most body_bytes_left().
+  void pass_body(uint64_t bytes) noexcept;
+
   /// Whatever the server says next answers what it is asked next.
   bool all_answered() const noexcept { return state_ == State::status && waiting_ == 0; }
 
@@ -66,9 +76,11 @@ class HttpAnswers {
   uint64_t remaining_bytes_ = 0;
   HttpFraming framing_;
   uint32_t waiting_ = 0;
-  uint16_t code_ = 0;  ///< Of the answer that is read.
+  uint32_t heads_ = 0;  ///< Bit n: the request that n others wait in front of is a HEAD.
+  uint16_t code_ = 0;   ///< Of the answer that is read.
   State state_ = State::status;
   bool is_1_0_ = false;
+  bool in_doubt_ = false;
   bool after_cr_ = false;
   bool cut_ = false;  ///< The line is longer than line_.
   uint8_t line_bytes_ = 0;

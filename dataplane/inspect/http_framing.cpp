@@ -92,6 +92,8 @@ InspectFault HttpFraming::finish(std::string_view method, bool is_1_0,
              : length_bytes_ != 0 ? HttpBody::Kind::length
                                   : HttpBody::Kind::none;
   out.of_head = method == "HEAD";
+  constexpr std::string_view kWithoutBody[] = {"GET", "HEAD", "DELETE", "OPTIONS", "TRACE"};
+  out.is_unusual = std::ranges::find(kWithoutBody, method) != std::end(kWithoutBody);
   out.length_bytes = length_bytes_;
   return InspectFault::none;
 }

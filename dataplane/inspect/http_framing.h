@@ -13,8 +13,9 @@ struct HttpBody {
   enum class Kind : uint8_t { none, length, chunked };
   Kind kind = Kind::none;
   HttpTunnel tunnel = HttpTunnel::none;
-  bool of_head = false;  ///< Of HEAD: the answer has no body, whatever its fields say.
-  bool is_last = false;  ///< HTTP/0.9: no server reads another request behind it.
+  bool of_head = false;     ///< Of HEAD: the answer has no body, whatever its fields say.
+  bool is_last = false;     ///< HTTP/0.9: no server reads another request behind it.
+  bool is_unusual = false;  ///< Of a method whose bodies some servers do not read.
   uint64_t length_bytes = 0;
 };
 

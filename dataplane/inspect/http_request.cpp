@@ -261,6 +261,26 @@ HttpHead parse_head(std::span<const uint8_t> prefix, HttpHeaderSink& sink, Reque
 
 }  // namespace
 
+LenientLine find_request_in_body(std::string_view text, bool whole) noexcept {
+  const size_t blank = std::min(text.find_first_not_of("\r\n"), text.size());
+  const RequestLine line = find_request_line(text.substr(blank));
+  LenientLine found = LenientLine::need_more;
+  switch (line.status) {
+    case Status::done:
+    case Status::fault:
+      return LenientLine::request;
+    case Status::not_http:
+      found = read_lenient_line(text);
+      break;
+    case Status::need_more:
+      if (is_registered_method(line.method) && is_path_or_url(line.rest)) {
+        return LenientLine::request;
+      }
+      break;
+  }
+  return found == LenientLine::need_more && whole ? LenientLine::no : found;
+}
+
 bool parse_http_field(std::string_view line, HttpFieldLine& out) noexcept {
   // A name of token bytes right up to the colon rules out folding, which starts with a space, and
   // "Host : x", which servers read in two ways (RFC 9112 sections 5.1 and 5.2).

@@ -3,9 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "dataplane/inspect/http_facts.h"
 #include "dataplane/inspect/http_framing.h"
+#include "dataplane/inspect/http_lenient.h"
 #include "dataplane/inspect/identify.h"
 #include "policy/runtime/host_name.h"
 
@@ -56,6 +58,13 @@ struct HttpHead {
                                           std::span<const std::string_view> header_names,
                                           HttpScratch& scratch, HttpRequest& out,
                                           HttpBody& body) noexcept;
+
+/// Whether a server that reads no body behind a request would take the body for the next one: any
+/// line that parse_http_request() calls HTTP, whole or not.
+///
+/// @param text   The body from its first byte.
+/// @param whole  Nothing more of it comes, or is looked at.
+[[nodiscard]] LenientLine find_request_in_body(std::string_view text, bool whole) noexcept;
 
 /// One field line (RFC 9112 section 5), without its CRLF.
 struct HttpFieldLine {

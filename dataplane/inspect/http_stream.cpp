@@ -44,6 +44,9 @@ HttpStep HttpStream::next(std::span<const uint8_t> window, bool ended,
       case Phase::head:
         read_head(at);
         break;
+      case Phase::body_start:
+        read_body_start(at);
+        break;
       case Phase::body:
       case Phase::chunk_data:
         read_data(at);
@@ -110,7 +113,8 @@ InspectFault HttpStream::place_fault() const noexcept {
   if (next_body_.is_last && requests_ != 0) return InspectFault::http_bad_request_line;
   // Whose answer would the next one be? An earlier one's, or the rest of its body, may look as if
   // it agreed. So the end of each must have been seen.
-  if (next_body_.tunnel != HttpTunnel::none && !answers_.all_answered()) {
+  const bool certain = answers_.all_answered() && !answers_.is_in_doubt();
+  if (next_body_.tunnel != HttpTunnel::none && !certain) {
     return InspectFault::http_early_tunnel;
   }
   return InspectFault::none;
@@ -167,16 +171,12 @@ void HttpStream::allow() noexcept {
   answers_.asked(next_body_.of_head);
   seen_bytes_ = 0;
   remaining_bytes_ = next_body_.length_bytes;
-  switch (next_body_.kind) {
-    case HttpBody::Kind::none:
-      return end_request();
-    case HttpBody::Kind::length:
-      phase_ = Phase::body;
-      return;
-    case HttpBody::Kind::chunked:
-      phase_ = Phase::chunk_line;
-      return;
-  }
+  if (next_body_.kind == HttpBody::Kind::none) return end_request();
+  phase_ = next_body_.is_unusual ? Phase::body_start : phase_of_body();
+}
+
+HttpStream::Phase HttpStream::phase_of_body() const noexcept {
+  return next_body_.kind == HttpBody::Kind::length ? Phase::body : Phase::chunk_line;
 }
 
 void HttpStream::end_request() noexcept {
@@ -212,6 +212,26 @@ void HttpStream::pass_body(uint64_t bytes) noexcept {
   if (remaining_bytes_ != 0) return;
   if (phase_ == Phase::body) return end_request();
   phase_ = Phase::chunk_end;
+}
+
+// What was looked at is not plain body: it may come again only as it was.
+void HttpStream::read_body_start(Cursor& at) noexcept {
+  const bool chunked = next_body_.kind == HttpBody::Kind::chunked;
+  const uint64_t most =
+      chunked ? kMaxBodyStartBytes : std::min<uint64_t>(remaining_bytes_, kMaxBodyStartBytes);
+  const auto text = at.text().substr(0, most);
+  switch (find_request_in_body(text, at.ended || text.size() == most)) {
+    case LenientLine::request:
+      return at.fail(InspectFault::http_request_in_body);
+    case LenientLine::need_more:
+      return at.wait();
+    case LenientLine::no:
+      break;
+  }
+  phase_ = phase_of_body();
+  if (chunked) return;
+  at.forward(text.size());
+  pass_body(text.size());
 }
 
 void HttpStream::read_data(Cursor& at) noexcept {

@@ -17,6 +17,8 @@ namespace sallyport {
 /// whole, and more than any client sends.
 inline constexpr size_t kMaxChunkLineBytes = 1024;
 inline constexpr size_t kMaxTrailerBytes = 4096;
+/// Of a body that a server may not read: how far a request is looked for in its first line.
+inline constexpr size_t kMaxBodyStartBytes = 8192;
 
 /// Follows the client's side of an HTTP/1 connection from request to request (RFC 9112): heads to
 /// be decided, the bodies behind them, pipelining, keep-alive.
@@ -62,6 +64,11 @@ class HttpStream {
   /// that asked for a tunnel agrees to it, or makes what follows the next request.
   void read_server(std::span<const uint8_t> bytes) noexcept;
 
+  /// Bytes of the server's, from the next one on, that say nothing: an answer's body.
+  uint64_t answer_body_left() const noexcept { return answers_.body_bytes_left(); }
+  /// So many of them are missing, and are not waited for.
+  void pass_answer_body(uint64_t bytes) noexcept { answers_.pass_body(bytes); }
+
   /// Some of the server's bytes were not seen: no tunnel can be agreed to from here on.
   void lose_server() noexcept { answers_.lose(); }
   /// read_server() still has a use for bytes.
@@ -82,6 +89,7 @@ class HttpStream {
  private:
   enum class Phase : uint8_t {
     head,
+    body_start,      ///< Of a body that a server may take for the next request.
     body,            ///< remaining_bytes_ of Content-Length.
     chunk_line,      ///< A chunk's size and extensions, up to CRLF.
     chunk_data,      ///< remaining_bytes_ of it.
@@ -94,6 +102,7 @@ class HttpStream {
   struct Cursor;
 
   void read_head(Cursor& at) noexcept;
+  void read_body_start(Cursor& at) noexcept;
   void read_data(Cursor& at) noexcept;
   void read_chunk_line(Cursor& at) noexcept;
   void read_chunk_end(Cursor& at) noexcept;
@@ -101,6 +110,7 @@ class HttpStream {
   void read_behind_last(Cursor& at) noexcept;
   InspectFault place_fault() const noexcept;
   void take_status(uint16_t code) noexcept;
+  Phase phase_of_body() const noexcept;
   void end_request() noexcept;
   bool head_is_unchanged(std::string_view text, std::span<const std::string_view> names) noexcept;
   void note_head(std::string_view text, bool in_target, bool is_http) noexcept;

@@ -37,6 +37,7 @@ enum class InspectFault : uint8_t {
   http_many_fields,          ///< Over kMaxHttpHeaderLines lines of fields the policy asks for.
   http_upgrade_refused,      ///< An upgrade to anything but websocket, h2c before all.
   http_early_tunnel,         ///< CONNECT or an upgrade before all earlier answers have ended.
+  http_request_in_body,      ///< A body that few servers read, and that begins like a request.
   http2_bad_frame,           ///< A frame RFC 9113 section 6 forbids where it stands.
   http2_bad_continuation,    ///< CONTINUATION alone, or a header block that others interrupt.
   http2_headers_too_long,    ///< A header block over kMaxRequestHeadBytes, or long once decoded.

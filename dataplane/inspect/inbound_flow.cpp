@@ -48,7 +48,8 @@ bool goes_to_service(const FlowKey& key) noexcept {
 bool speaks_as_client(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   const auto payload = arrival.payload();
   return goes_to_service(flow.key) || is_client_initial(payload, context) ||
-         parse_dns_query(payload, context.dns_query).status != DnsQueryAnswer::Status::not_dns;
+         parse_dns_query(payload, flow.key.outside_port, context.dns_query).status !=
+             DnsQueryAnswer::Status::not_dns;
 }
 
 }  // namespace

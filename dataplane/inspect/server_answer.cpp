@@ -43,19 +43,25 @@ bool inspect_tls_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   return false;
 }
 
-// Whose answer is whose is known only while every byte has come in order.
+// Whose answer is whose is known only while every byte has come in order, but for those of a body,
+// which are only counted.
 bool inspect_http_server(StreamWatch& watch, const Arrival& arrival) noexcept {
   HttpStream& http = watch.http;
   if (!http.reads_server()) return false;
   const auto payload = arrival.payload();
   const int32_t skip = sequence_distance(arrival.packet.tcp_sequence, watch.server_first);
-  if (skip < 0 || (arrival.packet.tcp_flags & kSyn) != 0) {
+  const uint64_t missing = skip < 0 ? -int64_t{skip} : 0;
+  if (missing > http.answer_body_left() || (arrival.packet.tcp_flags & kSyn) != 0) {
     http.lose_server();
     return false;
   }
-  if (static_cast<size_t>(skip) >= payload.size()) return false;
+  if (skip >= 0 && static_cast<size_t>(skip) >= payload.size()) return false;
+  if (missing != 0) {
+    http.pass_answer_body(missing);
+    watch.server_first += static_cast<uint32_t>(missing);
+  }
   const bool asked = http.awaits_response();
-  const auto fresh = payload.subspan(static_cast<size_t>(skip));
+  const auto fresh = payload.subspan(skip > 0 ? static_cast<size_t>(skip) : 0);
   http.read_server(fresh);
   watch.server_first += static_cast<uint32_t>(fresh.size());
   const bool answered = asked && !http.awaits_response();

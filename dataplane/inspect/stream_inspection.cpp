@@ -77,6 +77,10 @@ struct Window {
 // Bytes of no protocol that we know: what the policy says of such a flow goes for all of it.
 Look settle_unknown(const Window& window) noexcept {
   if (window.starts_midway()) return window.look_again_later();
+  // To a DNS server it is the length of a message and its bytes, and queries may stand behind it.
+  if (window.flow.key.outside_port == kDnsPort && !window.bytes.empty()) {
+    return window.malformed(InspectFault::dns_bad_length, only_app(AppProtocol::dns));
+  }
   window.watch.stage = StreamStage::opaque;
   return window.decide(no_facts(), window.bytes.size());
 }
@@ -123,7 +127,8 @@ Look start_http2(const Window& window) noexcept {
 }
 
 // Which of the protocols the first bytes belong to. TLS shows by its record types, which are no
-// length of a query; DNS over TCP by a length under 4 KiB; the others start with letters.
+// length of a query; DNS over TCP by a length under 4 KiB, or its port; the others start with
+// letters.
 Look identify_stream(const Window& window) noexcept {
   Identified& found = window.context.identified;
   identify(window.bytes, window.ended, window.context.identify_scratch, found);
@@ -252,7 +257,7 @@ Look look_for_http2_request(Window window) noexcept {
 Look look_for_query(const Window& window) noexcept {
   DnsStream& stream = window.watch.dns;
   DnsQuery& query = window.context.dns_query;
-  const DnsStep step = stream.next(window.bytes, window.ended, query);
+  const DnsStep step = stream.next(window.bytes, window.ended, window.flow.key.outside_port, query);
   switch (step.status) {
     case DnsStep::Status::need_more:
       return window.need(0);
@@ -261,6 +266,7 @@ Look look_for_query(const Window& window) noexcept {
       window.watch.stage = StreamStage::http;
       return Look::again;
     case DnsStep::Status::fault:
+      if (stream.queries() == 0 && window.starts_midway()) return window.look_again_later();
       return window.malformed(step.fault, facts_of_query(query));
     case DnsStep::Status::query:
       break;

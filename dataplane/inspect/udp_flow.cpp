@@ -251,7 +251,8 @@ Outcome datagram(Flow& flow, const Arrival& arrival, FlowContext& context) noexc
   const bool quic_data = is_quic_data(flow, payload);
   // A resolver drops an Initial and answers the query behind it.
   if (to_server && !(quic_data && is_quic_server(flow, context))) {
-    const DnsQueryAnswer answer = parse_dns_query(payload, context.dns_query);
+    const DnsQueryAnswer answer =
+        parse_dns_query(payload, flow.key.outside_port, context.dns_query);
     if (answer.status != DnsQueryAnswer::Status::not_dns) return query(flow, answer, context);
   }
   if (quic_data) return {};

@@ -81,6 +81,8 @@ constexpr std::array kLinks{
 constexpr uint16_t kTypeIpv4 = 0x0800;
 constexpr uint16_t kTypeIpv6 = 0x86dd;
 constexpr uint16_t kTypePppoeSession = 0x8864;
+constexpr uint16_t kTypeCiscoMetadata = 0x8909;
+constexpr uint16_t kMostLength = 1500;  // what is more is no length but a type (IEEE 802.3)
 constexpr uint16_t kTypeNone = 0xffff;  // reserved (RFC 1701 section 5): no protocol's
 
 constexpr size_t kAddressesBytes = 12;
@@ -201,12 +203,36 @@ size_t ethertype_offset(std::span<const uint8_t> frame) noexcept {
   return at;
 }
 
-std::span<const uint8_t> without_pppoe(std::span<const uint8_t> frame,
-                                       std::vector<uint8_t>& buffer) {
+// Version 1, one option: a security group tag.
+Carried cisco_metadata(ByteReader& in) noexcept {
+  if (in.u16() != 0x0101) return {};
+  in.u32();
+  const uint16_t type = in.u16();
+  return {.ethertype = type, .payload = in.rest()};
+}
+
+// RFC 1042: LLC for SNAP, no organisation, a type.
+Carried llc_snap(ByteReader& in, size_t length) noexcept {
+  ByteReader inner(in.bytes(std::min(length, in.rest().size())));
+  const bool snap = inner.u16() == 0xaaaa && inner.u32() == 0x03000000;
+  const uint16_t type = inner.u16();
+  if (!snap || !inner.ok()) return {};
+  return {.ethertype = type, .payload = inner.rest()};
+}
+
+Carried inside(uint16_t type, ByteReader& in) noexcept {
+  if (type <= kMostLength) return llc_snap(in, type);
+  if (type == kTypeCiscoMetadata) return cisco_metadata(in);
+  if (type == kTypePppoeSession) return pppoe_session(in);
+  return {};
+}
+
+// What captures of links that carry more than Ethernet's own frames have around an IP packet.
+std::span<const uint8_t> unwrapped(std::span<const uint8_t> frame, std::vector<uint8_t>& buffer) {
   const size_t at = ethertype_offset(frame);
-  if (frame.size() < at + 2 || load_be16(&frame[at]) != kTypePppoeSession) return frame;
+  if (frame.size() < at + 2) return frame;
   ByteReader in(frame.subspan(at + 2));
-  const Carried carried = pppoe_session(in);
+  const Carried carried = inside(load_be16(&frame[at]), in);
   if (!in.ok() || carried.ethertype == kTypeNone) return frame;
   std::vector<uint8_t> out(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(at));
   out.push_back(static_cast<uint8_t>(carried.ethertype >> 8));
@@ -232,14 +258,14 @@ bool is_supported_link(uint32_t link_type) noexcept {
 std::span<const uint8_t> to_ethernet(uint32_t link_type, std::span<const uint8_t> packet,
                                      std::vector<uint8_t>& buffer) {
   constexpr std::array<uint8_t, kAddressesBytes> kAddresses{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1};
-  if (link_type == kEthernet) return without_pppoe(packet, buffer);
+  if (link_type == kEthernet) return unwrapped(packet, buffer);
   const std::optional<Carried> carried = read_link(link_type, packet);
   if (!carried) return packet.first(std::min(packet.size(), kEthernetBytes - 1));
   buffer.assign(kAddresses.begin(), kAddresses.end());
   buffer.push_back(static_cast<uint8_t>(carried->ethertype >> 8));
   buffer.push_back(static_cast<uint8_t>(carried->ethertype));
   buffer.insert(buffer.end(), carried->payload.begin(), carried->payload.end());
-  return without_pppoe(buffer, buffer);
+  return unwrapped(buffer, buffer);
 }
 
 }  // namespace sallyport

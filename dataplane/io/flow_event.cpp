@@ -16,7 +16,9 @@ void put_facts(const AppFacts& facts, FlowEvent& event) noexcept {
   event.http2 = facts.http2;
   event.ech_known = facts.ech_known;
   event.query_type = facts.query_type;
-  event.set(EventText::host, facts.host_text.empty() ? facts.name : facts.host_text, kMostHost);
+  // Half a name is another name.
+  const bool fits = !facts.host_text.empty() && facts.host_text.size() <= kMostHost;
+  event.set(EventText::host, fits ? facts.host_text : facts.name, kMostHost);
   std::array<char, 256> joined;
   size_t size = 0;
   for (const auto alpn : facts.alpns) {

@@ -103,10 +103,26 @@ TEST_CASE("queries in datagrams", "[evasion]") {
                 dns_header({.flags = 0x2800}) + dns_question(dns_name(kAllowed))),
       malformed("dns_bad_question", "an unknown class", "an error, or passes it on",
                 dns_header({}) + dns_question(dns_name(kDenied), kDnsA, 77)),
+      malformed(
+          "dns_bad_question", "an unknown class, with EDNS", "an error, or passes it on",
+          dns_header({.additional = 1}) + dns_question(dns_name(kDenied), kDnsA, 77) + dns_edns()),
+      malformed("dns_bad_question", "type 0", "an error, or passes it on", dns_query(kDenied, 0)),
+      malformed("dns_bad_header", "opcode STATUS", "an error",
+                dns_query(kDenied, kDnsA, {.flags = 0x1000})),
+      denied("data in a label like NetBIOS's, asked for SRV", "answers",
+             dns_query(std::string(32, 'A') + ".denied.test", kDnsSrv)),
       denied("a response", "drops it", dns_query(kAllowed, kDnsA, {.flags = 0x8180})),
   };
   for (const uint16_t port : {uint16_t{53}, uint16_t{443}, uint16_t{5300}}) {
     for (const DatagramCase& row : rows) play(row, kEvasionPolicy, port);
+  }
+  for (const DatagramCase& row : rows) {
+    // A policy of names that are denied must deny what asks for one, or is no plain question.
+    const bool names_it = !row.why.empty() || row.name.find("denied name") != std::string::npos ||
+                          row.name.find("NetBIOS") != std::string::npos;
+    for (const uint16_t port : {uint16_t{53}, uint16_t{443}, uint16_t{5300}}) {
+      if (names_it) play(row, kDenyListPolicy, port);
+    }
   }
   for (const uint16_t port : {uint16_t{53}, uint16_t{443}}) {
     play({"what passes unnamed, then a denied name",
@@ -139,18 +155,43 @@ TEST_CASE("queries in a stream", "[evasion]") {
        good},
       denied("a length that takes in the next message", "an error, or reads both",
              block(kGood + evil, 2), {}),
-      // Not told as DNS by its first bytes, as two more: docs/evasion.md, "What remains".
-      nameless(denied("a length that cuts the message", "an error",
-                      block(prefix_of(kEvil, 20), 2) + evil, {})),
-      nameless(denied("an empty message in front", "skips it", Bytes{0, 0} + evil, {})),
+      because("dns_bad_header", denied("a length that cuts the message", "an error, and reads on",
+                                       block(prefix_of(kEvil, 20), 2) + evil, {})),
+      because("dns_bad_header",
+              denied("opcode STATUS in front", "an error, and reads on",
+                     dns_framed(dns_query(kAllowed, kDnsA, {.flags = 0x1000})) + evil, {})),
+      because("dns_bad_header",
+              denied("a response in front", "skips it",
+                     dns_framed(dns_query(kAllowed, kDnsA, {.flags = 0x8180})) + evil, {})),
+      because("dns_bad_header",
+              denied("a question for cookies in front", "answers both",
+                     dns_framed(dns_header({.questions = 0, .additional = 1}) + dns_edns()) + evil,
+                     {})),
+      because(
+          "dns_bad_question",
+          denied("an unknown class in front", "an error, and reads on",
+                 dns_framed(dns_header({}) + dns_question(dns_name(kAllowed), kDnsA, 77)) + evil,
+                 {})),
+      denied("a name like NetBIOS's, asked for SRV, in front", "answers both",
+             dns_framed(dns_query(std::string(32, 'A') + ".denied.test", kDnsSrv)) + evil, {}),
       denied("an empty message in between", "skips it", good + Bytes{0, 0} + evil, good),
       denied("another protocol behind a query", "an error", good + bytes_of("SSH-2.0-x\r\n"), good),
       denied("a TLS hello behind a query", "an error", good + kAllowedHello, good),
-      nameless(
-          denied("a length of 8 KB", "reads it", Bytes{0x20, 0} + evil + Bytes(0x2000, 1), {})),
   };
   play_all(rows, kEvasionPolicy, 53);
   play_all(rows, kEvasionPolicy, 443);
+  // Told as DNS by the port alone: docs/evasion.md, "What remains".
+  std::vector<StreamCase> by_port{
+      denied("an empty message in front", "skips it", Bytes{0, 0} + evil, {}),
+      denied("a length of 8 KB", "reads it", Bytes{0x20, 0} + Bytes(0x2000, 1) + evil, {}),
+      denied("a line of text, to a server a length", "an error, and reads on",
+             bytes_of("SSH-2.0-x\r\n") + evil, {}),
+      denied("no question in front", "an error, and reads on",
+             dns_framed(dns_header({.questions = 0}) + Bytes(9)) + evil, {}),
+  };
+  play_all(by_port, kEvasionPolicy, 53);
+  for (StreamCase& row : by_port) row.nameless = true;
+  play_all(by_port, kEvasionPolicy, 443);
 }
 
 // Neighbours are asked on these ports, by multicast. A server may listen on any.

@@ -164,6 +164,9 @@ TEST_CASE("spaces and line ends that are read in two ways", "[evasion]") {
 
 TEST_CASE("a second request with another host", "[evasion]") {
   const Bytes first = bytes_of(kGet);
+  const std::string host = "Host: " + kAllowed;
+  const std::string length = "Content-Length: " + std::to_string(kEvil.size());
+  const std::string longer = "Content-Length: " + std::to_string(kEvil.size() + 4);
   play_all(
       {
           {"on a connection kept alive",
@@ -197,6 +200,20 @@ TEST_CASE("a second request with another host", "[evasion]") {
                  head("HEAD / HTTP/1.1", {"Host: " + kAllowed})),
           denied("another protocol behind a request", "400", kGet + "SSH-2.0-x\r\n", kGet),
           denied("HTTP/0.9 behind a request", "its default host", kGet + "GET /\r\n", kGet),
+          because("http_request_in_body",
+                  denied("as the body of a GET", "some read no body there, and serve it",
+                         get({host, length}) + kEvil, get({host, length}))),
+          because("http_request_in_body",
+                  denied("as the body of a DELETE, behind line ends", "the same",
+                         head("DELETE / HTTP/1.1", {host, longer}) + "\r\n\r\n" + kEvil,
+                         head("DELETE / HTTP/1.1", {host, longer}))),
+          because("http_request_in_body",
+                  denied("in the line of a chunk, behind an OPTIONS", "the same",
+                         head("OPTIONS / HTTP/1.1", {host, "Transfer-Encoding: chunked"}) +
+                             "a ;/ HTTP/1.1\r\n" + kEvil,
+                         head("OPTIONS / HTTP/1.1", {host, "Transfer-Encoding: chunked"}))),
+          allowed("a question in the body of a GET", "takes it for the body",
+                  get({host, "Content-Length: 13"}) + "{\"query\": {}}" + kGet),
           denied("the body of a GET without a length", "the next request", kGet + "X" + kEvil,
                  kGet),
           {"behind Expect: 100-continue",

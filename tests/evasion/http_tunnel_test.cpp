@@ -192,6 +192,15 @@ TEST_CASE("tunnels asked for when every answer has ended", "[evasion]") {
           after("a folded length in the answer",
                 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n 0\r\n\r\n"),
           after("bare LF in the answer", "HTTP/1.1 200 OK\nContent-Length: 0\n\n"),
+          {"websocket behind 204, 304 and an empty answer to HEAD",
+           "speaks websocket",
+           {client(kGet), server("HTTP/1.1 204 X\r\n\r\n"), client(kGet),
+            server("HTTP/1.1 304 X\r\n\r\n"), client(head),
+            server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), client(kUpgrade),
+            server(kSwitch), client("any bytes")},
+           Right::allow,
+           {}},
+          after("204 with a body", "HTTP/1.1 204 X\r\nContent-Length: 9\r\n\r\n"),
           after("no body that is known to be none", "HTTP/1.1 304 X\r\nContent-Length: 9\r\n\r\n"),
           {"behind HEAD, whose answer some give a body",
            "refuses it, serves the third",
@@ -309,6 +318,44 @@ TEST_CASE("an agreement behind a gap in the server's bytes", "[evasion]") {
   pipeline.from_outside(flow.in(0).payload(bytes_of(kSwitch)).frame());
   pipeline.from_inside(flow.out(upgrade.size()).payload(bytes_of(kEvil)).frame());
   CHECK(pipeline.to_outside().empty());
+}
+
+TEST_CASE("an agreement behind a gap in the body of an answer", "[evasion]") {
+  Pipeline pipeline(kEvasionPolicy);
+  const Conversation flow{.pipeline = pipeline, .server_port = 80};
+  flow.open();
+  const Bytes get = bytes_of(kGet);
+  const Bytes upgrade = bytes_of(kUpgrade);
+  const Bytes answer = bytes_of("HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n") + Bytes(300, 'x');
+  const auto part = [&](size_t from, size_t to) {
+    pipeline.from_outside(flow.in(from)
+                              .ack(flow.client_first + static_cast<uint32_t>(get.size()))
+                              .payload({answer.begin() + static_cast<std::ptrdiff_t>(from),
+                                        answer.begin() + static_cast<std::ptrdiff_t>(to)})
+                              .frame());
+  };
+  flow.send(get);
+  const auto asks = [&] {
+    pipeline.from_inside(flow.out(get.size())
+                             .ack(flow.server_first + static_cast<uint32_t>(answer.size()))
+                             .payload(upgrade)
+                             .frame());
+    pipeline.from_outside(flow.in(answer.size()).payload(bytes_of(kSwitch)).frame());
+    pipeline.to_outside();
+    pipeline.from_inside(flow.out(get.size() + upgrade.size()).payload(bytes_of(kEvil)).frame());
+    return pipeline.payload_to_outside() == bytes_of(kEvil);
+  };
+  part(0, 60);
+  SECTION("the gap ends in the body: it tells nothing") {
+    part(200, answer.size());
+    part(60, 200);
+    CHECK(asks());
+  }
+  SECTION("the gap goes over its end") {
+    pipeline.from_outside(flow.in(answer.size() + 1).payload(bytes_of("x")).frame());
+    part(60, answer.size());
+    CHECK_FALSE(asks());
+  }
 }
 
 TEST_CASE("HTTP/2 with prior knowledge", "[evasion]") {

@@ -25,7 +25,9 @@ inline void require(bool holds) {
 class StreamReader {
  public:
   /// @param is_allowed  Whether any policy of the test lets this name out.
-  explicit StreamReader(bool (*is_allowed)(std::string_view)) : is_allowed_(is_allowed) {}
+  /// @param port        The server's.
+  StreamReader(bool (*is_allowed)(std::string_view), uint16_t port)
+      : is_allowed_(is_allowed), port_(port) {}
 
   bool take(uint8_t byte) {
     switch (stage_) {
@@ -127,7 +129,7 @@ class StreamReader {
   void read_dns(const Bytes& more) {
     append(window_, more);
     DnsQuery query;
-    const DnsStep step = dns_.next(window_, false, query);
+    const DnsStep step = dns_.next(window_, false, port_, query);
     switch (step.status) {
       case DnsStep::Status::need_more:
         return;
@@ -146,6 +148,7 @@ class StreamReader {
   void name(std::string_view host) const { require(is_allowed_(host)); }
 
   bool (*is_allowed_)(std::string_view);
+  uint16_t port_;
   Stage stage_ = Stage::start;
   Bytes window_;
   DnsStream dns_;
@@ -158,8 +161,9 @@ class StreamReader {
 class ForwardedStream {
  public:
   /// @param first  Sequence number of the client's first byte.
-  ForwardedStream(uint32_t first, bool (*is_allowed)(std::string_view))
-      : first_(first), next_(first), reader_(is_allowed) {}
+  /// @param port   The server's.
+  ForwardedStream(uint32_t first, bool (*is_allowed)(std::string_view), uint16_t port)
+      : first_(first), next_(first), reader_(is_allowed, port) {}
 
   uint32_t first() const { return first_; }
 

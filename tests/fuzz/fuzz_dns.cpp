@@ -16,9 +16,9 @@ void require(bool holds) {
   if (!holds) std::abort();
 }
 
-void check_query(std::span<const uint8_t> message) {
+void check_query(std::span<const uint8_t> message, uint16_t port) {
   DnsQuery query;
-  const auto answer = parse_dns_query(message, query);
+  const auto answer = parse_dns_query(message, port, query);
   using Status = DnsQueryAnswer::Status;
   require((answer.status == Status::fault) == (answer.fault != InspectFault::none));
   if (answer.status == Status::done) require(query.text.text().size() <= 253);
@@ -38,7 +38,7 @@ struct Run {
   InspectFault fault{};
 };
 
-Run run_stream(std::span<const uint8_t> bytes, size_t step_bytes) {
+Run run_stream(std::span<const uint8_t> bytes, uint16_t port, size_t step_bytes) {
   Run out;
   DnsStream stream;
   for (size_t fed = 0; fed < bytes.size();) {
@@ -47,7 +47,7 @@ Run run_stream(std::span<const uint8_t> bytes, size_t step_bytes) {
       const std::vector<uint8_t> window(bytes.begin() + static_cast<std::ptrdiff_t>(out.forwarded),
                                         bytes.begin() + static_cast<std::ptrdiff_t>(fed));
       DnsQuery query;
-      const DnsStep step = stream.next(window, false, query);
+      const DnsStep step = stream.next(window, false, port, query);
       out.last = step.status;
       out.fault = step.fault;
       if (step.status == DnsStep::Status::need_more) break;
@@ -64,10 +64,12 @@ Run run_stream(std::span<const uint8_t> bytes, size_t step_bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span bytes(data, size);
-  check_query(bytes);
   check_response(bytes);
-  const Run whole = run_stream(bytes, SIZE_MAX);
-  const Run cut = run_stream(bytes, std::max<size_t>(1, size / 200));
-  require(cut.forwarded == whole.forwarded && cut.last == whole.last && cut.fault == whole.fault);
+  for (const uint16_t port : {kDnsPort, uint16_t{443}}) {
+    check_query(bytes, port);
+    const Run whole = run_stream(bytes, port, SIZE_MAX);
+    const Run cut = run_stream(bytes, port, std::max<size_t>(1, size / 200));
+    require(cut.forwarded == whole.forwarded && cut.last == whole.last && cut.fault == whole.fault);
+  }
   return 0;
 }

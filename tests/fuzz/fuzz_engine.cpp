@@ -200,7 +200,7 @@ class Engine {
       if (found->second.first() == packet.tcp_acknowledgement) return;
       streams_.erase(found);
     }
-    streams_.try_emplace(key, packet.tcp_acknowledgement, is_allowed_name);
+    streams_.try_emplace(key, packet.tcp_acknowledgement, is_allowed_name, flow.source_port);
   }
 
   static constexpr std::string_view kOther =

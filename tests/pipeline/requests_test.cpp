@@ -38,11 +38,11 @@ struct KeepAlive {
         flow.out(sent).ack(flow.server_first + answered).payload(bytes).frame());
     sent += static_cast<uint32_t>(bytes.size());
   }
-  void answer() {
+  void answer(const Bytes& bytes = kOk) {
     flow.pipeline.from_outside(
-        flow.in(answered).ack(flow.client_first + sent).payload(kOk).frame());
-    REQUIRE(payloads(flow.pipeline.to_inside()) == kOk);
-    answered += static_cast<uint32_t>(kOk.size());
+        flow.in(answered).ack(flow.client_first + sent).payload(bytes).frame());
+    REQUIRE(payloads(flow.pipeline.to_inside()) == bytes);
+    answered += static_cast<uint32_t>(bytes.size());
   }
   /// The request passes as it is, and is answered.
   void asks(const std::string& path) {
@@ -89,6 +89,30 @@ TEST_CASE("each request of a connection is decided by itself", "[requests]") {
   client.send(get("/c"));
   const std::string text = client.forbidden(left);
   CHECK(text.find("reason: default_deny") != std::string::npos);
+}
+
+TEST_CASE("a client is told 403 behind answers without a body, too", "[requests]") {
+  Pipeline pipeline(paths("/a"));
+  KeepAlive client(pipeline);
+  const auto ask = [&](const std::string& method, const std::string& answer) {
+    const Bytes request = bytes_of(method + " /a HTTP/1.1\r\nHost: good.test\r\n\r\n");
+    client.send(request);
+    REQUIRE(pipeline.payload_to_outside() == request);
+    client.answer(bytes_of(answer));
+  };
+  SECTION("204") {
+    ask("GET", "HTTP/1.1 204 No Content\r\n\r\n");
+  }
+  SECTION("304") {
+    ask("GET", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n");
+  }
+  SECTION("HEAD") {
+    ask("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n");
+  }
+  client.asks("/a");
+  const uint32_t left = client.sent;
+  client.send(get("/c"));
+  client.forbidden(left);
 }
 
 TEST_CASE("a push between two requests decides the next one", "[requests]") {

@@ -14,6 +14,7 @@ enum : uint16_t {
   kDnsSoa = 6,
   kDnsTxt = 16,
   kDnsAaaa = 28,
+  kDnsSrv = 33,
   kDnsOpt = 41,
   kDnsSvcb = 64,
   kDnsHttps = 65,

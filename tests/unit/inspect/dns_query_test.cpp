@@ -1,6 +1,7 @@
 #include "dataplane/inspect/dns_query.h"
 
 #include <catch2/catch.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,12 @@ std::string describe(const DnsQuery& query) {
   return name + ' ' + std::to_string(query.type) + (query.edns ? " edns" : "");
 }
 
+constexpr uint16_t kOtherPort = 5300;
+
 // "a.b 1 edns", "not_dns", or "fault dns_bad_name"; '-' for no name.
-std::string answer(const Bytes& message) {
+std::string answer(const Bytes& message, uint16_t port = kOtherPort) {
   DnsQuery query;
-  const auto got = parse_dns_query(message, query);
+  const auto got = parse_dns_query(message, port, query);
   switch (got.status) {
     case DnsQueryAnswer::Status::not_dns:
       return "not_dns";
@@ -39,11 +42,15 @@ struct Row {
   Bytes message;
   std::string answer;
 };
-void check_rows(const std::vector<Row>& rows) {
+void check_rows(const std::vector<Row>& rows, uint16_t port) {
   for (const Row& row : rows) {
     INFO(row.what);
-    CHECK(answer(row.message) == row.answer);
+    CHECK(answer(row.message, port) == row.answer);
   }
+}
+void check_rows(const std::vector<Row>& rows) {
+  check_rows(rows, kOtherPort);
+  check_rows(rows, kDnsPort);
 }
 
 Bytes with(const DnsHeader& header, const Bytes& rest) {
@@ -62,10 +69,14 @@ constexpr auto kBadName = "fault dns_bad_name";
 constexpr auto kBadRecord = "fault dns_bad_record";
 
 const Bytes kQuestion = dns_question(dns_name("a.b"));
+Bytes odd_class(std::string_view name) {
+  return dns_question(dns_name(name), kDnsA, 2);
+}
 
 /// @param ended     The client's FIN comes behind the pieces,
 /// @param with_all  or with each of them, as when they were put in order behind it.
-std::string run(const std::vector<Bytes>& pieces, bool ended = false, bool with_all = false) {
+std::string run(const std::vector<Bytes>& pieces, bool ended = false, bool with_all = false,
+                uint16_t port = kOtherPort) {
   DnsStream stream;
   Bytes window;
   std::string text;
@@ -75,7 +86,7 @@ std::string run(const std::vector<Bytes>& pieces, bool ended = false, bool with_
     for (;;) {
       DnsQuery query;
       const Bytes block(window);
-      const DnsStep step = stream.next(block, last, query);
+      const DnsStep step = stream.next(block, last, port, query);
       if (step.status == DnsStep::Status::need_more) return true;
       if (step.status != DnsStep::Status::query) {
         add(step.status == DnsStep::Status::not_dns
@@ -128,7 +139,7 @@ TEST_CASE("a query names what it asks for", "[dns]") {
        "version.bind 16"},
   });
   DnsQuery query;
-  CHECK(parse_dns_query(dns_query("A.b", kDnsA, {.id = 7}), query).status ==
+  CHECK(parse_dns_query(dns_query("A.b", kDnsA, {.id = 7}), kDnsPort, query).status ==
         DnsQueryAnswer::Status::done);
   CHECK(query.id == 7);
   CHECK(query.query_class == kDnsIn);
@@ -150,7 +161,19 @@ TEST_CASE("a query that no honest client sends is a fault", "[dns]") {
        kBadHeader},
       {"UPDATE", with({.flags = 0x2800}, update), kBadHeader},
       {"NOTIFY", with({.flags = 0x2000}, update), kBadHeader},
-      {"an unknown class", with({}, dns_question(dns_name("a.b"), kDnsA, 2)), kBadQuestion},
+      {"STATUS", dns_query("a.b", kDnsA, {.flags = 0x1000}), kBadHeader},
+      {"opcode DSO", dns_query("a.b", kDnsA, {.flags = 0x3000}), kBadHeader},
+      {"type 0", dns_query("a.b", 0), kBadQuestion},
+      {"an unknown class", with({}, odd_class("a.b")), kBadQuestion},
+      {"an unknown class and EDNS", with({.additional = 1}, odd_class("a.b") + dns_edns()),
+       kBadQuestion},
+      {"an unknown class and a record announced", with({.additional = 9}, odd_class("a.b")),
+       kBadQuestion},
+      {"an unknown class and a byte", with({}, odd_class("a.b") + Bytes{0}), kBadQuestion},
+      {"an unknown class of no host", with({}, odd_class("a b")), kBadQuestion},
+      {"an unknown class of a compressed name",
+       with({}, dns_question(Bytes{1, 'a'} + dns_pointer(12), kDnsA, 2)), kBadQuestion},
+      {"two of an unknown class", with({.questions = 2}, odd_class("a.b")), kBadQuestion},
       {"mDNS's top bit of the class", with({}, dns_question(dns_name("a.b"), kDnsA, 0x8001)),
        kBadQuestion},
       {"a pointer for a name", ask(dns_pointer(12)), kBadQuestion},
@@ -185,14 +208,13 @@ TEST_CASE("a query that no honest client sends is a fault", "[dns]") {
   });
   // Records still get the name.
   DnsQuery query;
-  (void)parse_dns_query(dns_query("a b.\xffz"), query);
+  (void)parse_dns_query(dns_query("a b.\xffz"), kDnsPort, query);
   CHECK(query.text.text() == "a?b.?z");
   CHECK(query.name.empty());
 }
 
 TEST_CASE("what is no query of DNS is not DNS", "[dns]") {
   const std::string label(63, 'x');
-  const std::string netbios = "ENEBEDEIFCEFCACACACACACACACACAAA";
   // RFC 9000 section 17.2.2 with an ID that starts like a DNS one, and the other way round.
   Bytes quic{0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x44, 0xd0, 0};
   quic.resize(1200);
@@ -201,34 +223,10 @@ TEST_CASE("what is no query of DNS is not DNS", "[dns]") {
       {"a response", dns_query("a.b", kDnsA, {.flags = 0x8180}), "not_dns"},
       {"no question", with({.questions = 0}, kQuestion), "not_dns"},
       {"17 questions", with({.questions = 17}, kQuestion), "not_dns"},
-      {"opcode STATUS", dns_query("a.b", kDnsA, {.flags = 0x1000}), "not_dns"},
-      {"opcode 15", dns_query("a.b", kDnsA, {.flags = 0x7800}), "not_dns"},
       {"a cut name", dns_header({}) + Bytes{9, 'a', 'b', 'c', 'd', 'e'}, "not_dns"},
       {"an unknown label type", ask(Bytes{0x41} + Bytes(65, 'a') + Bytes{0}), "not_dns"},
       {"a name over 255 bytes",
        dns_query(label + '.' + label + '.' + label + '.' + std::string(62, 'y')), "not_dns"},
-      {"an unknown class and more",
-       with({.additional = 1}, dns_question(dns_name("a.b"), kDnsA, 2) + dns_edns()), "not_dns"},
-      {"an unknown class and a record announced",
-       with({.additional = 1}, dns_question(dns_name("a.b"), kDnsA, 2)), "not_dns"},
-      {"an unknown class and a byte", with({}, dns_question(dns_name("a.b"), kDnsA, 2) + Bytes{0}),
-       "not_dns"},
-      {"an unknown class of the root", with({}, dns_question(dns_name(""), kDnsA, 2)), "not_dns"},
-      {"an unknown class of no host", with({}, dns_question(dns_name("a b"), kDnsA, 2)), "not_dns"},
-      {"two of an unknown class", with({.questions = 2}, dns_question(dns_name("a.b"), kDnsA, 2)),
-       "not_dns"},
-      {"type 0", dns_query("a.b", 0), "not_dns"},
-      {"NetBIOS name", dns_query(netbios, 32, {.flags = 0x0110}), "not_dns"},
-      {"NetBIOS status", dns_query(netbios, 33, {.flags = 0}), "not_dns"},
-      {"NetBIOS name with a scope", dns_query(netbios + ".corp", 32), "not_dns"},
-      {"SRV of a long name", dns_query("x" + netbios.substr(1), 33),
-       "x" +
-           [&] {
-             std::string lower = netbios.substr(1);
-             for (char& c : lower) c = static_cast<char>(c | 0x20);
-             return lower;
-           }() +
-           " 33"},
       {"QUIC v1", quic, "not_dns"},
       {"zeros", Bytes(64, 0), "not_dns"},
       {"ones", Bytes(64, 1), "not_dns"},
@@ -242,6 +240,47 @@ TEST_CASE("what is no query of DNS is not DNS", "[dns]") {
   for (const uint16_t port : std::vector<uint16_t>{5353, 5355, 137})
     CHECK(is_link_local_name_port(port));
   CHECK_FALSE(is_link_local_name_port(53));
+}
+
+// Their place on the wire tells them, not their bytes.
+TEST_CASE("names of NetBIOS are names", "[dns]") {
+  const std::string name = "ENEBEDEIFCEFCACACACACACACACACAAA";
+  std::string lower(name);
+  for (char& c : lower) c = static_cast<char>(c | 0x20);
+  check_rows({
+      {"a name", dns_query(name, 32, {.flags = 0x0110}), lower + " 32"},
+      {"its status, or SRV", dns_query(name, 33, {.flags = 0}), lower + " 33"},
+      {"with a scope", dns_query(name + ".a.b", 33), lower + ".a.b 33"},
+  });
+}
+
+TEST_CASE("an odd question is DNS on its port, elsewhere if it looks like one", "[dns]") {
+  const Bytes root = with({}, odd_class(""));
+  const Bytes records = with({.answers = 3}, odd_class("a b"));
+  const Bytes pointer =
+      with({.authorities = 1}, dns_question(Bytes{1, 'a'} + dns_pointer(12), kDnsA, 2));
+  // Old clients of NTP say 1 s of delay and dispersion, and nothing of the rest.
+  const Bytes ntp = from_hex("e30004fa0001000000010000") + Bytes(28, 0) + Bytes(8, 0xd1);
+  for (const Bytes& message : {root, records, pointer, ntp}) {
+    CHECK(answer(message, kOtherPort) == "not_dns");
+    CHECK(answer(message, kDnsPort) == kBadQuestion);
+  }
+  const Bytes no_opcode = dns_query("a.b", kDnsA, {.flags = 0x3800});
+  CHECK(answer(no_opcode, kOtherPort) == "not_dns");
+  CHECK(answer(no_opcode, kDnsPort) == kBadHeader);
+}
+
+TEST_CASE("random datagrams are hardly ever DNS", "[dns]") {
+  std::mt19937 random(7);
+  int taken = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    Bytes bytes(20 + random() % 60);
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+    bytes[2] &= 0x7f;                                                  // what half of them have,
+    bytes[4] = 0, bytes[5] = static_cast<uint8_t>(1 + random() % 16);  // and one in 4,096
+    taken += answer(bytes) != "not_dns" ? 1 : 0;
+  }
+  CHECK(taken <= 200);
 }
 
 TEST_CASE("no prefix of a query is one", "[dns]") {
@@ -269,7 +308,8 @@ TEST_CASE("DNS over TCP is decided query by query", "[dns_stream]") {
   CHECK(run({one + prefix_of(two, 1)}, false) == "a.b 1");
   CHECK(run({one + prefix_of(two, 1)}, true) == "a.b 1 | fault dns_bad_length");
   CHECK(run({one + prefix_of(two, two.size() - 1)}, true) == "a.b 1 | fault dns_bad_length");
-  CHECK(run({prefix_of(one, one.size() - 1)}, true) == "not_dns");
+  CHECK(run({prefix_of(one, one.size() - 1)}, true) == "fault dns_bad_length");
+  CHECK(run({prefix_of(one, 13)}, true) == "not_dns");
   CHECK(run({}, true) == "not_dns");
   CHECK(run({announced(16)}) == "not_dns");
   CHECK(run({announced(4097)}) == "not_dns");
@@ -280,18 +320,47 @@ TEST_CASE("DNS over TCP is decided query by query", "[dns_stream]") {
   CHECK(run({one + dns_framed(dns_query("a.b", kDnsA, {.flags = 0x8000}))}) ==
         "a.b 1 | fault dns_bad_header");
   CHECK(run({one + dns_framed(Bytes(40, 1))}) == "a.b 1 | fault dns_bad_header");
+  // Servers read on behind what they refuse.
+  const Bytes cookie = dns_header({.questions = 0, .additional = 1}) + dns_edns();
+  CHECK(run({dns_framed(dns_query("a.b", kDnsA, {.flags = 0x1000})) + one}) == kBadHeader);
+  CHECK(run({dns_framed(dns_query("a.b", kDnsA, {.flags = 0x8180})) + one}) == kBadHeader);
+  CHECK(run({dns_framed(dns_query("", kDnsA, {.flags = 0x1000})) + one}) == kBadHeader);
+  CHECK(run({dns_framed(with({}, odd_class("a.b"))) + one}) == kBadQuestion);
+  CHECK(run({dns_framed(cookie) + one}) == kBadHeader);
+  CHECK(run({dns_framed(prefix_of(dns_query("abcde.f"), 20)) + one}) == kBadHeader);
   // Other protocols are told as soon as the bytes do.
   CHECK(run({bytes_of("GE")}) == "not_dns");
   CHECK(run({Bytes{22, 3}}) == "not_dns");
   CHECK(run({bytes_of("SS")}) == "not_dns");
   CHECK(run({announced(500) + Bytes(12, 0)}) == "not_dns");
   CHECK(run({announced(500) + Bytes(11, 0)}).empty());
+  CHECK(run({announced(500) + Bytes(11, 0) + Bytes{1}}).empty());
+  CHECK(run({announced(500) + Bytes(11, 0) + Bytes{1, 0, 0, 41}}) == kBadHeader);
+  CHECK(run({announced(500) + Bytes(11, 0) + Bytes{1, 0, 0, 42}}) == "not_dns");
+}
+
+TEST_CASE("on port 53 a stream is DNS from its first byte", "[dns_stream]") {
+  const auto at_53 = [](const Bytes& stream, bool ended = false) {
+    return run({stream}, ended, false, kDnsPort);
+  };
+  CHECK(at_53(dns_framed(dns_query("a.b"))) == "a.b 1");
+  CHECK(at_53(Bytes{0, 0}) == "fault dns_bad_length");
+  CHECK(at_53(Bytes{0, 16}) == "fault dns_bad_length");
+  CHECK(at_53(Bytes{0x10, 1}) == "fault dns_bad_length");
+  CHECK(at_53(bytes_of("GE")) == "fault dns_bad_length");
+  CHECK(at_53(Bytes{1, 0} + Bytes(12, 0)) == kBadHeader);
+  CHECK(at_53(dns_framed(Bytes(40, 1))) == kBadHeader);
+  CHECK(at_53(Bytes{0}).empty());
+  CHECK(at_53(Bytes{0}, true) == "fault dns_bad_length");
+  CHECK(at_53(prefix_of(dns_framed(dns_query("a.b")), 20), true) == "fault dns_bad_length");
 }
 
 TEST_CASE("every split of DNS over TCP gives the answers of the whole", "[dns_stream]") {
   const Bytes good = dns_framed(dns_query("a.b")) + dns_framed(edns_query("c.d"));
   for (const Bytes& whole : {good, good + dns_framed(dns_query("a b")), good + Bytes{0, 3},
-                             dns_framed(Bytes(40, 1)), Bytes{1, 0} + Bytes(300, 9)}) {
+                             dns_framed(Bytes(40, 1)), Bytes{1, 0} + Bytes(300, 9),
+                             dns_framed(dns_header({.questions = 0, .additional = 1}) + dns_edns()),
+                             dns_framed(dns_query("a.b", kDnsA, {.flags = 0x1000}))}) {
     const std::string expected = run({whole});
     INFO(expected);
     std::vector<Bytes> bytewise;
@@ -314,7 +383,8 @@ TEST_CASE("the client's end cuts no query of DNS over TCP short", "[dns_stream]"
   const Bytes whole = first + second + third;
   for (size_t cut = 0; cut <= whole.size(); ++cut) {
     CAPTURE(cut);
-    std::string expected = "not_dns";
+    const size_t header = 2 + 12;
+    std::string expected = cut < header ? "not_dns" : "fault dns_bad_length";
     size_t at = first.size();
     if (cut >= at) expected = "a.b 1";
     if (cut >= at + second.size()) {

@@ -63,6 +63,10 @@ std::vector<Row> followed() {
       {"an answer in a chunk", chunked("10\r\nHTTP/1.1 101 X\r\n\r\n0\r\n\r\n"), "200 all"},
       {"long fields", ok("X: " + kLong + "\r\nContent-Length: 0\r\nY: " + kLong + "\r\n"),
        "200 all"},
+      {"204", "HTTP/1.1 204 X\r\n\r\n", "204 all"},
+      {"304", "HTTP/1.1 304 X\r\nETag: x\r\n\r\n", "304 all"},
+      {"304 and the length of what is not sent", "HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n",
+       "304 all"},
       {"an upgrade on offer", ok("Upgrade: h2,h2c\r\nContent-Length: 0\r\n"), "200 all"},
       {"interim answers",
        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 X\r\nLink: x\r\n\r\n" +
@@ -123,8 +127,8 @@ TEST_CASE("where an answer's end is in doubt the server is lost", "[http_answers
            {"CR alone", ok("X: a\rContent-Length: 0\r\n"), "200 lost"},
            {"NUL", ok("X: \0\r\nContent-Length: 0\r\n"s), "200 lost"},
            {"a line end in front", "\r\n" + ok("Content-Length: 0\r\n"), "lost"},
-           {"204", "HTTP/1.1 204 X\r\n\r\n", "204 lost"},
-           {"304", "HTTP/1.1 304 X\r\nContent-Length: 0\r\n\r\n", "304 lost"},
+           {"204 with a body", "HTTP/1.1 204 X\r\nContent-Length: 1\r\n\r\n", "204 lost"},
+           {"304, and a body", "HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\nhello", "304 lost"},
            {"101 that nobody asked for", "HTTP/1.1 101 X\r\n\r\n", "101 lost"},
            {"more than was asked for", ok("Content-Length: 0\r\n", "H"), "200 lost"},
            {"no answer", "SSH-2.0-OpenSSH\r\n", "lost"},
@@ -141,11 +145,76 @@ TEST_CASE("where an answer's end is in doubt the server is lost", "[http_answers
   }
 }
 
-TEST_CASE("nothing is known of a server that speaks unasked, or is asked by HEAD",
-          "[http_answers]") {
+TEST_CASE("an answer to HEAD ends with its head", "[http_answers]") {
+  for (const std::string fields : {"", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"}) {
+    CHECK(told({bytes_of(ok(fields))}, 1, true) == "200 all");
+    CHECK(told({bytes_of(ok(fields) + ok(fields))}, 2, true) == "200 200 all");
+    CHECK(told({bytes_of(ok(fields, "hello"))}, 1, true) == "200 lost");
+  }
+  // Which of many it is an answer to.
+  for (const size_t place : {0, 1, 17, 31}) {
+    CAPTURE(place);
+    HttpAnswers answers;
+    for (size_t i = 0; i < 40; ++i) answers.asked(i == place);
+    std::string text;
+    for (size_t i = 0; i < 40; ++i) text += ok("Content-Length: 2\r\n", i == place ? "" : "ok");
+    const Bytes bytes = bytes_of(text);
+    std::span<const uint8_t> rest(bytes);
+    int codes = 0;
+    while (answers.next_status(rest) != 0) ++codes;
+    CHECK(codes == 40);
+    CHECK(answers.all_answered());
+    CHECK(answers.is_in_doubt());
+  }
+  HttpAnswers many;
+  for (size_t i = 0; i < 32; ++i) many.asked(false);
+  many.asked(true);
+  CHECK(many.is_lost());
+}
+
+TEST_CASE("a body that may follow all the same leaves a doubt", "[http_answers]") {
+  const auto doubts = [](const std::string& server, bool of_head) {
+    HttpAnswers answers;
+    answers.asked(of_head);
+    const Bytes bytes = bytes_of(server);
+    std::span<const uint8_t> rest(bytes);
+    while (answers.next_status(rest) != 0) {
+    }
+    REQUIRE(answers.all_answered());
+    return answers.is_in_doubt();
+  };
+  CHECK(doubts(ok("Content-Length: 5\r\n"), true));
+  CHECK(doubts(ok("Transfer-Encoding: chunked\r\n"), true));
+  CHECK(doubts(ok(""), true));
+  CHECK(doubts("HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", false));
+  CHECK_FALSE(doubts(ok("Content-Length: 0\r\n"), true));
+  CHECK_FALSE(doubts(ok("Content-Length: 5\r\n", "hello"), false));
+  CHECK_FALSE(doubts("HTTP/1.1 304 X\r\n\r\n", false));
+  CHECK_FALSE(doubts("HTTP/1.1 204 X\r\n\r\n", false));
+  CHECK_FALSE(doubts("HTTP/1.1 204 X\r\n\r\n", true));
+}
+
+TEST_CASE("bytes of a body are counted, seen or not", "[http_answers]") {
+  HttpAnswers answers;
+  answers.asked(false);
+  answers.asked(false);
+  const Bytes first = bytes_of(ok("Content-Length: 100\r\n", "hello"));
+  std::span<const uint8_t> rest(first);
+  CHECK(answers.next_status(rest) == 200);
+  CHECK(answers.next_status(rest) == 0);
+  CHECK(answers.body_bytes_left() == 95);
+  answers.pass_body(90);
+  CHECK(answers.body_bytes_left() == 5);
+  const Bytes second = bytes_of("12345" + ok("Content-Length: 0\r\n"));
+  rest = second;
+  CHECK(answers.next_status(rest) == 200);
+  CHECK(answers.next_status(rest) == 0);
+  CHECK(answers.all_answered());
+}
+
+TEST_CASE("nothing is known of a server that speaks unasked", "[http_answers]") {
   CHECK(told(ok("Content-Length: 0\r\n"), 0) == "lost");
   CHECK(told("H", 0) == "lost");
-  CHECK(told({bytes_of(ok("Content-Length: 5\r\n"))}, 1, true) == "lost");
   // Once lost it stays so.
   HttpAnswers answers;
   answers.lose();

@@ -138,6 +138,31 @@ TEST_CASE("a PPPoE session's header is taken out, behind VLAN tags too", "[captu
   CHECK(converted(1, cut) == cut);
 }
 
+TEST_CASE("LLC with SNAP and Cisco's metadata are taken out", "[capture]") {
+  const auto tags = GENERATE(Bytes{}, from_hex("81000007"));
+  const Bytes addresses(12, 2);
+  const Bytes plain4 = addresses + tags + from_hex("0800") + kV4;
+  const Bytes plain6 = addresses + tags + from_hex("86dd") + kV6;
+  const auto snap = [&](std::string_view llc, const Bytes& packet) {
+    Bytes out = addresses + tags;
+    put16(out, 8 + packet.size());
+    return out + from_hex(llc) + packet;
+  };
+  CHECK(converted(1, snap("aaaa030000000800", kV4)) == plain4);
+  CHECK(converted(1, snap("aaaa0300000086dd", kV6)) == plain6);
+  CHECK(converted(1, snap("aaaa030000000800", kV4) + Bytes(6, 0)) == plain4);  // padding
+  const Bytes metadata = addresses + tags + from_hex("8909010100010007");
+  CHECK(converted(1, metadata + from_hex("0800") + kV4) == plain4);
+  CHECK(converted(1, metadata + from_hex("86dd") + kV6) == plain6);
+  // Other organisations, no SNAP, another version, and what is cut stay.
+  for (const Bytes& other :
+       {snap("aaaa03000c000800", kV4), snap("4242030000000800", kV4), snap("aaaa0300", {}),
+        addresses + tags + from_hex("8909020100010007") + from_hex("0800") + kV4,
+        prefix_of(metadata, metadata.size() - 1), metadata}) {
+    CHECK(converted(1, other) == other);
+  }
+}
+
 TEST_CASE("PPPoE is found without Ethernet, and in cooked captures", "[capture]") {
   Bytes session = from_hex("11000001");
   put16(session, kV4.size() + 2);

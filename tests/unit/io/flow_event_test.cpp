@@ -224,6 +224,22 @@ TEST_CASE("texts are cut to their bounds, and never into one another", "[event]"
   CHECK(event.text(EventText::target).size() == 2688 - 255 - 256 - 36 - 36 - 3);
 }
 
+TEST_CASE("a host too long for a record is left out, not cut", "[event]") {
+  FlowEvent event;
+  AppFacts facts;
+  const std::string host(255, 'h');
+  facts.host_text = host;
+  put_facts(facts, event);
+  CHECK(event.text(EventText::host) == host);
+  const std::string longer = host + 'h';
+  facts.host_text = longer;
+  put_facts(facts, event);
+  CHECK(event.text(EventText::host).empty());
+  facts.name = "a.b";
+  put_facts(facts, event);
+  CHECK(event.text(EventText::host) == "a.b");
+}
+
 TEST_CASE("a replayed flow also has the flat fields", "[event]") {
   FlowEvent event = sample();
   const auto of_capture = [&] {
