@@ -273,6 +273,8 @@ void Gateway::keep_bindings() {
   counters.set(Counter::bindings_learnt, bindings_->table.learnt());
   counters.set(Counter::bindings_evicted, bindings_->table.evicted());
 }
+  counters.set(Counter::bindings_crowded_out, bindings_->table.crowded_out());
+  counters.set(Counter::bindings_unasked, bindings_->unasked.load(std::memory_order_relaxed));
 
 void Gateway::serve_until_signalled() {
   const sigset_t signals = handled_signals();
