@@ -330,7 +330,9 @@ TEST_CASE("what cannot be counted does not pass", "[pipeline]") {
   };
   for (int i = 0; i < 16; ++i) CHECK(passes(i));
   CHECK_FALSE(passes(16));
-  CHECK(pipeline.events().back().reason == FlowReason::budget_ledger_full);
+  const FlowEvent refused = pipeline.events().back();
+  CHECK(refused.reason == FlowReason::budget_ledger_full);
+  CHECK(refused.rule == 0);  // whose budget it is
   CHECK(pipeline.counter("sallyport_budget_ledger_full_total", "") == 1);
   CHECK(passes(3));
 }
