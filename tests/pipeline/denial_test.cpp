@@ -332,6 +332,43 @@ TEST_CASE("past the ServerHello only a RST is understood", "[denial]") {
   CHECK(is_reset(pipeline.to_inside(), flow.server_first));
 }
 
+TEST_CASE("after the denial each packet is answered to its sender alone", "[denial]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  const Bytes good = hello().sni("good.test").record();
+  flow.send(good);
+  pipeline.to_outside();
+  pipeline.push(
+      "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n"
+      "  egress:\n    - {name: nothing, action: Deny}\n");
+  const auto more = flow.out(good.size()).payload(app_data("more")).frame();
+  const auto answer = flow.in().payload(app_data("answer")).frame();
+  const uint32_t client_end = flow.client_first + static_cast<uint32_t>(good.size());
+
+  SECTION("when the client spoke first") {
+    pipeline.from_inside(more);
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    CHECK(is_reset(pipeline.to_outside(), client_end));
+  }
+  SECTION("when the server did") {
+    pipeline.from_outside(answer);
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+  }
+  for (int i = 0; i < 3; ++i) {
+    pipeline.from_inside(more);
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    CHECK(pipeline.to_outside().empty());
+  }
+  for (int i = 0; i < 3; ++i) {  // it has missed its reset, or what was in flight comes in
+    pipeline.from_outside(answer);
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+    CHECK(pipeline.to_inside().empty());
+  }
+  CHECK(sent(pipeline, "resets") == 8);
+}
+
 TEST_CASE("a rule that says drop is silent on both sides", "[denial]") {
   Pipeline pipeline(R"(
 apiVersion: sallyport/v1
