@@ -3,16 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
+
+#include "dataplane/inspect/siphash.h"
 
 namespace sallyport {
 namespace {
 
 constexpr unsigned kTimeBits = 20;
 constexpr uint64_t kTimeMask = (uint64_t{1} << kTimeBits) - 1;
-constexpr uint64_t kTagMask = ~kTimeMask;
-constexpr uint32_t kLongestTtlSeconds = 86'400;
-constexpr uint32_t kAliases = 4096;
+constexpr uint64_t kAskedFor = uint64_t{1} << kTimeBits;
+constexpr unsigned kTagShift = kTimeBits + 1;
+constexpr uint64_t kTagMask = ~uint64_t{0} << kTagShift;
+constexpr uint32_t kLongestTtlSeconds = 3600;
+constexpr uint32_t kLongestGraceSeconds = 86'400;
+constexpr uint32_t kAliasBuckets = 1024;
 constexpr uint32_t kSweepSteps = 1024;
 
 // The clock of the entries. It wraps after 12 days: an entry, which lasts two at most, must be gone
@@ -24,7 +28,7 @@ uint64_t time_of(int64_t unix_seconds) noexcept {
 // The first second in which it is over. One more than it lasts: its first second was begun already.
 uint64_t end_of(int64_t unix_seconds, uint32_t ttl_seconds, uint32_t grace_seconds) noexcept {
   const int64_t lasts = int64_t{std::min(ttl_seconds, kLongestTtlSeconds)} +
-                        std::min(grace_seconds, kLongestTtlSeconds);
+                        std::min(grace_seconds, kLongestGraceSeconds);
   return time_of(unix_seconds + lasts + 1);
 }
 
@@ -36,45 +40,14 @@ int64_t left(uint64_t entry, uint64_t now) noexcept {
                        : static_cast<int64_t>(ahead) - static_cast<int64_t>(2 * kHalf);
 }
 
-/// SipHash-2-4 (Aumasson, Bernstein 2012).
-class SipHash {
- public:
-  explicit SipHash(const std::array<uint64_t, 2>& key) noexcept
-      : v_{key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-           key[1] ^ 0x7465646279746573} {}
+bool is_over(uint64_t entry, uint64_t now) noexcept {
+  return left(entry, now) <= 0;
+}
 
-  void word(uint64_t value) noexcept {
-    v_[3] ^= value;
-    round();
-    round();
-    v_[0] ^= value;
-  }
-  void text(std::string_view bytes) noexcept {
-    size_t at = 0;
-    for (; bytes.size() - at >= 8; at += 8) word(load(bytes.substr(at, 8)));
-    word(load(bytes.substr(at)) | uint64_t{bytes.size()} << 56);
-  }
-  uint64_t finish() noexcept {
-    v_[2] ^= 0xff;
-    for (int i = 0; i < 4; ++i) round();
-    return v_[0] ^ v_[1] ^ v_[2] ^ v_[3];
-  }
-
- private:
-  static uint64_t load(std::string_view bytes) noexcept {
-    uint64_t value = 0;
-    std::memcpy(&value, bytes.data(), bytes.size());
-    return value;
-  }
-  void round() noexcept {
-    v_[0] += v_[1], v_[1] = std::rotl(v_[1], 13) ^ v_[0], v_[0] = std::rotl(v_[0], 32);
-    v_[2] += v_[3], v_[3] = std::rotl(v_[3], 16) ^ v_[2];
-    v_[0] += v_[3], v_[3] = std::rotl(v_[3], 21) ^ v_[0];
-    v_[2] += v_[1], v_[1] = std::rotl(v_[1], 17) ^ v_[2], v_[2] = std::rotl(v_[2], 32);
-  }
-
-  std::array<uint64_t, 4> v_;
-};
+/// Of two entries of the same thing what holds longest, and for a rule if either does.
+uint64_t merged(uint64_t a, uint64_t b, uint64_t now) noexcept {
+  return (left(a, now) >= left(b, now) ? a : b) | ((a | b) & kAskedFor);
+}
 
 }  // namespace
 
@@ -82,7 +55,7 @@ BindingTable::BindingTable(uint32_t entries, std::array<uint64_t, 2> key)
     : key_(key),
       bucket_mask_(std::bit_ceil(std::max(entries, 64u)) / kBucket - 1),
       buckets_(std::make_unique<Bucket[]>(bucket_mask_ + 1)),
-      aliases_(std::make_unique<Alias[]>(kAliases)) {}
+      aliases_(std::make_unique<AliasBucket[]>(kAliasBuckets)) {}
 
 // Of the width of a tag, so that it fits an Alias.
 uint64_t BindingTable::name_hash(std::string_view name) const noexcept {
@@ -98,54 +71,132 @@ uint64_t BindingTable::pair_hash(uint64_t name, const IpAddress& address) const 
   return hash.finish();
 }
 
-void BindingTable::add(const DnsResponse& response, int64_t unix_seconds,
-                       uint32_t grace_seconds) noexcept {
-  const uint64_t name = name_hash(response.name.view());
-  unsigned evicted = 0;
-  for (const auto& [address, ttl] : response.addresses()) {
-    evicted += !put(pair_hash(name, address), time_of(unix_seconds),
-                    end_of(unix_seconds, ttl, grace_seconds));
-  }
-  for (const auto& [target, ttl] : response.targets()) {
-    Alias& alias = aliases_[(name >> kTimeBits) % kAliases];
-    const uint64_t end = end_of(unix_seconds, ttl, grace_seconds);
-    alias.name.store(name, std::memory_order_relaxed);
-    alias.target.store((name_hash(target.view()) | end) ^ name, std::memory_order_release);
-  }
-  learnt_.fetch_add(response.address_count, std::memory_order_relaxed);
-  if (evicted != 0) evicted_.fetch_add(evicted, std::memory_order_relaxed);
+// Of what is asked for by the name of another: a pair without an address.
+uint64_t BindingTable::target_hash(uint64_t name) const noexcept {
+  SipHash hash(key_);
+  hash.word(name);
+  return hash.finish();
 }
 
-// An entry of the same pair is moved on, never back; else one that is over, or ends first, goes.
-// @return false when one that was not over had to make room.
-bool BindingTable::put(uint64_t pair, uint64_t now, uint64_t end) noexcept {
+void BindingTable::add(const DnsResponse& response, bool asked_for, int64_t unix_seconds,
+                       uint32_t grace_seconds) noexcept {
+  const uint64_t name = name_hash(response.name.view());
+  const uint64_t now = time_of(unix_seconds);
+  const auto terms = [&](uint32_t ttl, bool wanted) {
+    return end_of(unix_seconds, ttl, grace_seconds) | (wanted ? kAskedFor : 0);
+  };
+  std::array<unsigned, 3> counts{};
+  const auto count = [&counts](Put result) { ++counts[static_cast<size_t>(result)]; };
+  const bool wanted = asked_for || holds(target_hash(name), now);
+  unsigned learnt = 0;
+  for (const auto& [address, ttl] : response.addresses()) {
+    const Put result = put(pair_hash(name, address), now, terms(ttl, wanted));
+    learnt += result != Put::crowded_out;
+    count(result);
+  }
+  if (learnt != 0) learnt_.fetch_add(learnt, std::memory_order_relaxed);
+  for (const auto& [target, ttl] : response.targets()) {
+    const uint64_t to = name_hash(target.view());
+    count(put_alias(name, to, now, terms(ttl, asked_for)));
+    if (asked_for) count(put(target_hash(to), now, terms(ttl, true)));
+  }
+  const auto note = [&counts](std::atomic<uint64_t>& total, Put result) {
+    const unsigned n = counts[static_cast<size_t>(result)];
+    if (n != 0) total.fetch_add(n, std::memory_order_relaxed);
+  };
+  note(evicted_, Put::evicted);
+  note(crowded_out_, Put::crowded_out);
+}
+
+/// The place in a bucket for a newcomer that is not there yet: an empty one, one that is over, or
+/// the one that is worth least.
+struct BindingTable::Room {
+  const uint64_t now;
+  uint64_t seen = 0;
+  int64_t least = INT64_MAX;
+  unsigned live = 0;
+
+  /// @return whether this place is the best so far.
+  bool offer(uint64_t entry) noexcept {
+    int64_t worth = INT64_MIN;
+    if (entry != 0 && !is_over(entry, now)) {
+      ++live;
+      worth = left(entry, now) + ((entry & kAskedFor) != 0 ? int64_t{1} << kTimeBits : 0);
+    }
+    if (worth >= least) return false;
+    least = worth;
+    seen = entry;
+    return true;
+  }
+  bool refuses(uint64_t newcomer) const noexcept {
+    return (newcomer & kAskedFor) == 0 && live >= kBucket / 2;
+  }
+  Put result() const noexcept { return least == INT64_MIN ? Put::kept : Put::evicted; }
+};
+
+// An entry of the same pair is moved on, never back.
+BindingTable::Put BindingTable::put(uint64_t pair, uint64_t now, uint64_t terms) noexcept {
   constexpr int kTries = 4;
   Bucket& bucket = buckets_[pair & bucket_mask_];
-  const uint64_t fresh = (pair & kTagMask) | end;
+  const uint64_t fresh = (pair & kTagMask) | terms;
   for (int i = 0; i < kTries; ++i) {
+    Room room{.now = now};
+    std::atomic<uint64_t>* same = nullptr;
     std::atomic<uint64_t>* place = nullptr;
-    uint64_t seen = 0;
-    int64_t least = INT64_MAX;
     for (std::atomic<uint64_t>& slot : bucket.entries) {
-      const uint64_t entry = slot.load(std::memory_order_relaxed);
-      const bool same = entry != 0 && (entry & kTagMask) == (fresh & kTagMask);
-      if (same && left(entry, now) >= left(fresh, now)) return true;
-      const int64_t units = entry == 0 || same ? INT64_MIN : left(entry, now);
-      if (units < least) least = units, seen = entry, place = &slot;
-      if (same) break;
+      uint64_t entry = slot.load(std::memory_order_relaxed);
+      if (entry != 0 && (entry & kTagMask) == (fresh & kTagMask)) {
+        const uint64_t both = merged(fresh, entry, now);
+        if (both == entry || slot.compare_exchange_strong(entry, both, std::memory_order_release)) {
+          return Put::kept;
+        }
+        same = &slot;
+        break;
+      }
+      if (room.offer(entry)) place = &slot;
     }
-    if (place->compare_exchange_strong(seen, fresh, std::memory_order_release)) {
-      return least <= 0;
+    if (same != nullptr) continue;
+    if (room.refuses(fresh)) return Put::crowded_out;
+    if (place->compare_exchange_strong(room.seen, fresh, std::memory_order_release)) {
+      return room.result();
     }
   }
-  return false;  // Others write here as fast: this one was pushed out at once.
+  return Put::evicted;  // Others write here as fast: this one was pushed out at once.
+}
+
+BindingTable::AliasBucket& BindingTable::aliases_of(uint64_t name) const noexcept {
+  return aliases_[(name >> kTagShift) % kAliasBuckets];
+}
+
+// Of two that write to one place at the same time, one is lost, or both.
+BindingTable::Put BindingTable::put_alias(uint64_t name, uint64_t target, uint64_t now,
+                                          uint64_t terms) noexcept {
+  Room room{.now = now};
+  Alias* place = nullptr;
+  uint64_t fresh = target | terms;
+  bool known = false;
+  for (Alias& alias : aliases_of(name).aliases) {
+    const uint64_t owner = alias.name.load(std::memory_order_relaxed);
+    const uint64_t entry = alias.target.load(std::memory_order_relaxed) ^ owner;
+    known = owner == name && (entry & kTagMask) == target;
+    if (known) {
+      fresh = merged(fresh, entry, now);
+      place = &alias;
+      break;
+    }
+    if (room.offer(owner == 0 ? 0 : entry)) place = &alias;
+  }
+  if (!known && room.refuses(fresh)) return Put::crowded_out;
+  place->name.store(name, std::memory_order_relaxed);
+  place->target.store(fresh ^ name, std::memory_order_release);
+  return known ? Put::kept : room.result();
 }
 
 bool BindingTable::holds(uint64_t pair, uint64_t now) const noexcept {
   const Bucket& bucket = buckets_[pair & bucket_mask_];
   return std::ranges::any_of(bucket.entries, [&](const std::atomic<uint64_t>& slot) {
     const uint64_t entry = slot.load(std::memory_order_acquire);
-    return entry != 0 && (entry & kTagMask) == (pair & kTagMask) && left(entry, now) > 0;
+    return entry != 0 && (entry & kTagMask) == (pair & kTagMask) && !is_over(entry, now);
   });
 }
 
@@ -159,8 +210,8 @@ void BindingTable::forget_ended(int64_t unix_seconds) noexcept {
       slot.compare_exchange_strong(entry, 0, std::memory_order_relaxed);
     }
   }
-  for (uint32_t i = 0; i < kAliases / kSweepSteps; ++i) {
-    Alias& alias = aliases_[swept_aliases_++ % kAliases];
+  static_assert(kAliasBuckets == kSweepSteps);
+  for (Alias& alias : aliases_[swept_aliases_++ % kAliasBuckets].aliases) {
     uint64_t seen = alias.target.load(std::memory_order_relaxed);
     const uint64_t target = seen ^ alias.name.load(std::memory_order_relaxed);
     if (left(target, now) > 0) continue;
@@ -174,10 +225,11 @@ bool BindingTable::is_bound(std::string_view name, const IpAddress& address,
   const uint64_t now = time_of(unix_seconds);
   const uint64_t own = name_hash(name);
   if (holds(pair_hash(own, address), now)) return true;
-  const Alias& alias = aliases_[(own >> kTimeBits) % kAliases];
-  const uint64_t target = alias.target.load(std::memory_order_acquire) ^ own;
-  if (alias.name.load(std::memory_order_relaxed) != own || left(target, now) <= 0) return false;
-  return holds(pair_hash(target & kTagMask, address), now);
+  return std::ranges::any_of(aliases_of(own).aliases, [&](const Alias& alias) {
+    const uint64_t target = alias.target.load(std::memory_order_acquire) ^ own;
+    return alias.name.load(std::memory_order_relaxed) == own && left(target, now) > 0 &&
+           holds(pair_hash(target & kTagMask, address), now);
+  });
 }
 
 }  // namespace sallyport

@@ -19,6 +19,9 @@ std::array<uint64_t, 2> secret_key() {
 }  // namespace
 
 Bindings::Bindings(std::vector<IpAddress> trusted, uint32_t grace, uint32_t entries)
-    : resolvers(std::move(trusted)), grace_seconds(grace), table(entries, secret_key()) {}
+    : resolvers(std::move(trusted)),
+      grace_seconds(grace),
+      table(entries, secret_key()),
+      query_key(secret_key()) {}
 
 }  // namespace sallyport

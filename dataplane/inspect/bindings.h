@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -17,6 +19,9 @@ struct Bindings {
   std::vector<IpAddress> resolvers;
   uint32_t grace_seconds;  ///< How long an address stands past its TTL.
   BindingTable table;
+  std::array<uint64_t, 2> query_key;  ///< Secret: of each worker's AskedQueries.
+  /// Addresses in answers over UDP that nobody had asked for. Written by any worker.
+  std::atomic<uint64_t> unasked = 0;
 
   bool trusts(const IpAddress& address) const noexcept {
     return std::ranges::find(resolvers, address) != resolvers.end();

@@ -17,7 +17,8 @@ constexpr uint64_t kBytesMask = (uint64_t{1} << kByteBits) - 1;
 constexpr uint64_t kCounted = uint64_t{1} << 63;
 constexpr int64_t kWindows = 1 << 10;
 constexpr uint64_t kNothing = 0;
-constexpr uint64_t kDead = 1;  // about to be freed: no count begins here
+constexpr uint64_t kDead = 1;  // to be freed, unless somebody asks for it first
+constexpr uint64_t kGone = 2;  // being freed
 static_assert(BudgetLedger::kMostBytes == kBytesMask);
 
 struct Account {
@@ -67,6 +68,10 @@ uint64_t mix(uint64_t hash, const void* data, size_t bytes) noexcept {
   return hash;
 }
 
+void pause() noexcept {
+  __builtin_ia32_pause();
+}
+
 template <size_t N>
 void put_text(std::array<char, N>& out, std::string_view text) noexcept {
   out.fill(0);
@@ -109,8 +114,18 @@ uint32_t BudgetLedger::find(uint64_t tag) const noexcept {
 }
 
 // Two workers that begin the same count meet at the same place, the first free one: none becomes
-// free while any worker may be here. See collect().
-uint32_t BudgetLedger::insert(uint64_t tag, const BudgetKey& key) noexcept {
+// free while any is at it. See free_dying().
+BudgetLedger::Begin BudgetLedger::begin(uint64_t tag, const BudgetKey& key) noexcept {
+  if (!has_room()) return Begin::full;
+  beginning_.fetch_add(1, std::memory_order_seq_cst);
+  const bool closed = closed_.load(std::memory_order_seq_cst);
+  const Begin result = closed ? Begin::not_now : insert(tag, key);
+  beginning_.fetch_sub(1, std::memory_order_release);
+  return result;
+}
+
+BudgetLedger::Begin BudgetLedger::insert(uint64_t tag, const BudgetKey& key) noexcept {
+  if (find(tag) != places()) return Begin::begun;  // Behind a place that was not free then.
   for (uint32_t i = 0; i <= mask_; ++i) {
     const uint32_t place = (static_cast<uint32_t>(tag >> 32) + i) & mask_;
     std::atomic<uint64_t>& there = places_[place].tag;
@@ -118,11 +133,11 @@ uint32_t BudgetLedger::insert(uint64_t tag, const BudgetKey& key) noexcept {
     if (found <= kFreed && there.compare_exchange_strong(found, tag, std::memory_order_acq_rel)) {
       live_.fetch_add(1, std::memory_order_relaxed);
       describe(place, key);
-      return place;
+      return Begin::begun;
     }
-    if (found == tag) return place;
+    if (found == tag) return Begin::begun;
   }
-  return places();
+  return Begin::full;
 }
 
 void BudgetLedger::describe(uint32_t place, const BudgetKey& key) noexcept {
@@ -136,26 +151,41 @@ void BudgetLedger::describe(uint32_t place, const BudgetKey& key) noexcept {
   places_[place].described.store(true, std::memory_order_release);
 }
 
+// What is dead lives again when it is asked for. Entries are freed a few at a time, in a
+// microsecond or two: to look again is all the waiting there is, and it has an end.
 BudgetHandle BudgetLedger::open(const BudgetKey& key, uint64_t limit) noexcept {
+  constexpr int kTries = 256;
   const uint64_t tag = tag_of(key);
-  uint32_t place = find(tag);
-  if (place == places()) {
-    if (!has_room()) return kNoBudget;
-    place = insert(tag, key);
-    if (place == places()) return kNoBudget;
+  for (int i = 0; i < kTries; ++i) {
+    const uint32_t place = find(tag);
+    if (place == places()) {
+      const Begin result = begin(tag, key);
+      if (result == Begin::full) return kNoBudget;
+      if (result == Begin::not_now) pause();
+      continue;
+    }
+    Place& at = places_[place];
+    // Read first: one that is freed behind this line is another's when it comes back.
+    const BudgetHandle handle = handle_of(place);
+    uint64_t account = at.account.load(std::memory_order_acquire);
+    if (account == kDead &&
+        at.account.compare_exchange_strong(account, kNothing, std::memory_order_acq_rel)) {
+      account = kNothing;
+    }
+    if (account == kGone || at.tag.load(std::memory_order_acquire) != tag) {
+      pause();
+      continue;
+    }
+    if (at.limit.load(std::memory_order_relaxed) != limit) {
+      at.limit.store(limit, std::memory_order_relaxed);
+    }
+    return handle;
   }
-  Place& at = places_[place];
-  // Read first: one that is freed behind this line is another's when it comes back.
-  const BudgetHandle handle = handle_of(place);
-  if (at.account.load(std::memory_order_acquire) == kDead) return kNoBudget;
-  if (at.limit.load(std::memory_order_relaxed) != limit) {
-    at.limit.store(limit, std::memory_order_relaxed);
-  }
-  return handle;
+  return kNoBudget;
 }
 
 bool BudgetLedger::is_stale(BudgetHandle handle, uint64_t account) const noexcept {
-  return account == kDead || handle_of(place_of(handle)) != handle;
+  return account == kDead || account == kGone || handle_of(place_of(handle)) != handle;
 }
 
 BudgetLedger::Lease BudgetLedger::take(BudgetHandle handle, const BudgetTerms& terms, int64_t now,
@@ -276,16 +306,12 @@ void BudgetLedger::roll(int64_t now) noexcept {
   }
 }
 
-// Entries change hands only while no worker can begin one. First no worker begins any more, then
-// what is over dies, and when no worker can be at it any more its place is free.
+// First what is over dies, which turns every handle of it stale, and when no worker can be at it
+// any more its place is free.
 void BudgetLedger::collect(int64_t now, const std::function<bool()>& all_passed) {
-  closed_.store(true, std::memory_order_seq_cst);
-  if (all_passed()) {
-    free_dying();
-    kill(now);
-    if (!dying_.empty() && all_passed()) free_dying();
-  }
-  closed_.store(false, std::memory_order_seq_cst);
+  if (!dying_.empty() && all_passed()) free_dying();
+  kill(now);
+  if (!dying_.empty() && all_passed()) free_dying();
 }
 
 void BudgetLedger::kill(int64_t now) {
@@ -293,7 +319,8 @@ void BudgetLedger::kill(int64_t now) {
   for (uint32_t i = 0; i <= mask_; ++i) {
     Place& place = places_[i];
     uint64_t nothing = kNothing;
-    if (place.tag.load(std::memory_order_acquire) <= kFreed ||
+    if (!place.described.load(std::memory_order_acquire) ||
+        place.tag.load(std::memory_order_acquire) <= kFreed ||
         !place.account.compare_exchange_strong(nothing, kDead, std::memory_order_acq_rel)) {
       continue;
     }
@@ -302,22 +329,48 @@ void BudgetLedger::kill(int64_t now) {
   }
 }
 
-void BudgetLedger::free_dying() noexcept {
-  for (const uint32_t i : dying_) {
-    Place& place = places_[i];
-    place.described.store(false, std::memory_order_relaxed);
-    place.account.store(kNothing, std::memory_order_relaxed);
-    place.tag.store(kFreed, std::memory_order_release);
+// No worker is at beginning a count, and none will be until open again.
+// @return false when one does not come to its end.
+bool BudgetLedger::close() noexcept {
+  constexpr int kLooks = 10'000;
+  closed_.store(true, std::memory_order_seq_cst);
+  for (int i = 0; i < kLooks; ++i) {
+    if (beginning_.load(std::memory_order_seq_cst) == 0) return true;
+    pause();
   }
-  live_.fetch_sub(static_cast<uint32_t>(dying_.size()), std::memory_order_relaxed);
-  dying_.clear();
-  // Behind the last of a run of places nothing is to be searched for. Twice round: runs wrap.
-  for (uint64_t n = 2 * uint64_t{places()}; n > 0; --n) {
-    const auto i = static_cast<uint32_t>(n - 1) & mask_;
-    if (places_[i].tag.load(std::memory_order_relaxed) == kFreed &&
-        places_[(i + 1) & mask_].tag.load(std::memory_order_relaxed) == kFree) {
-      places_[i].tag.store(kFree, std::memory_order_release);
+  closed_.store(false, std::memory_order_seq_cst);
+  return false;
+}
+
+// A few at a time, so that workers find it closed for no longer than that takes.
+void BudgetLedger::free_dying() noexcept {
+  constexpr size_t kAtATime = 16;
+  while (!dying_.empty()) {
+    if (!close()) return;
+    for (size_t i = 0; i < kAtATime && !dying_.empty(); ++i) {
+      free_place(dying_.back());
+      dying_.pop_back();
     }
+    closed_.store(false, std::memory_order_seq_cst);
+  }
+}
+
+// Unless it lives again. Behind the last of a run of places nothing is to be searched for.
+void BudgetLedger::free_place(uint32_t i) noexcept {
+  Place& place = places_[i];
+  uint64_t dead = kDead;
+  if (!place.account.compare_exchange_strong(dead, kGone, std::memory_order_acq_rel)) return;
+  place.described.store(false, std::memory_order_relaxed);
+  place.tag.store(kFreed, std::memory_order_release);
+  place.account.store(kNothing, std::memory_order_release);
+  live_.fetch_sub(1, std::memory_order_relaxed);
+  for (uint32_t n = 0; n <= mask_; ++n) {
+    const uint32_t at = (i - n) & mask_;
+    if (places_[at].tag.load(std::memory_order_relaxed) != kFreed ||
+        places_[(at + 1) & mask_].tag.load(std::memory_order_relaxed) != kFree) {
+      return;
+    }
+    places_[at].tag.store(kFree, std::memory_order_release);
   }
 }
 

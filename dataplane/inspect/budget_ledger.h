@@ -57,8 +57,8 @@ class BudgetLedger {
   static uint32_t place_of(BudgetHandle handle) noexcept { return handle & (kMostPlaces - 1); }
   static uint32_t generation_of(BudgetHandle handle) noexcept { return handle / kMostPlaces; }
 
-  /// Finds the count of `key`, or begins it. @return kNoBudget: there is no room, or none just now
-  /// because entries are being freed.
+  /// Finds the count of `key`, or begins it. @return kNoBudget: there is no room. Or, hardly ever,
+  /// the control thread stood still in the middle of freeing entries.
   BudgetHandle open(const BudgetKey& key, uint64_t limit) noexcept;
 
   struct Lease {
@@ -80,9 +80,7 @@ class BudgetLedger {
 
   uint32_t entries() const noexcept { return live_.load(std::memory_order_relaxed); }
   /// Whether open() could begin a count now.
-  bool has_room() const noexcept {
-    return entries() < most_ && !closed_.load(std::memory_order_seq_cst);
-  }
+  bool has_room() const noexcept { return entries() < most_; }
   bool crowded() const noexcept { return entries() >= most_ / 4 * 3; }
 
   /// Begins a count where a file left it; one whose window is over is passed over.
@@ -93,7 +91,7 @@ class BudgetLedger {
   /// Zeroes the counts of windows that are over, so that window numbers never wrap unnoticed. To be
   /// called at least once in 500 of the shortest windows.
   void roll(int64_t now) noexcept;
-  /// Frees entries of windows that are over; while it does, open() begins no new ones.
+  /// Frees entries of windows that are over. Counts go on, and others may begin, meanwhile.
   /// @param all_passed  Waits until no worker can be in a call that it began before; false: not
   /// yet.
   void collect(int64_t now, const std::function<bool()>& all_passed);
@@ -120,13 +118,17 @@ class BudgetLedger {
   };
 
   uint64_t tag_of(const BudgetKey& key) const noexcept;
+  enum class Begin : uint8_t { begun, full, not_now };
   uint32_t find(uint64_t tag) const noexcept;
-  uint32_t insert(uint64_t tag, const BudgetKey& key) noexcept;
+  Begin begin(uint64_t tag, const BudgetKey& key) noexcept;
+  Begin insert(uint64_t tag, const BudgetKey& key) noexcept;
   void describe(uint32_t place, const BudgetKey& key) noexcept;
   BudgetHandle handle_of(uint32_t place) const noexcept;
   bool is_stale(BudgetHandle handle, uint64_t account) const noexcept;
   void kill(int64_t now);
+  bool close() noexcept;
   void free_dying() noexcept;
+  void free_place(uint32_t place) noexcept;
 
   const uint32_t most_;
   const unsigned workers_;
@@ -135,8 +137,9 @@ class BudgetLedger {
   std::unique_ptr<Place[]> places_;
   std::unique_ptr<Description[]> descriptions_;
   std::atomic<uint32_t> live_{0};
-  std::atomic<bool> closed_{false};  // written by the control thread: open() begins nothing
-  std::vector<uint32_t> dying_;      // control thread only
+  std::atomic<bool> closed_{false};     // by the control thread: no worker may begin a count
+  std::atomic<uint32_t> beginning_{0};  // workers that do
+  std::vector<uint32_t> dying_;         // control thread only
 };
 
 }  // namespace sallyport

@@ -7,7 +7,6 @@
 namespace sallyport {
 namespace {
 
-constexpr uint16_t kDnsPort = 53;
 constexpr uint16_t kLengthBytes = 2;
 
 bool is_answer(const Flow& flow, const Arrival& arrival, const FlowContext& context) noexcept {
@@ -16,10 +15,20 @@ bool is_answer(const Flow& flow, const Arrival& arrival, const FlowContext& cont
          (!context.limits.verify_checksums || l4_checksum_ok(arrival.frame, arrival.packet));
 }
 
-void learn(std::span<const uint8_t> message, FlowContext& context) noexcept {
-  if (parse_dns_response(message, context.dns_response) != DnsResponseStatus::done) return;
+// What was read into context.dns_response.
+void learn_read(FlowContext& context) noexcept {
+  const DnsResponse& response = context.dns_response;
+  if (response.address_count == 0 && response.target_count == 0) return;
   Bindings& bindings = *context.bindings;
-  bindings.table.add(context.dns_response, context.unix_seconds, bindings.grace_seconds);
+  const bool asked_for = context.table != nullptr &&
+                         is_bound_name(*context.table, response.name.view(), context.worker);
+  bindings.table.add(response, asked_for, context.unix_seconds, bindings.grace_seconds);
+}
+
+void learn(std::span<const uint8_t> message, FlowContext& context) noexcept {
+  if (parse_dns_response(message, context.dns_response) == DnsResponseStatus::done) {
+    learn_read(context);
+  }
 }
 
 void let_go(DnsAnswerWatch& watch, FlowContext& context) noexcept {
@@ -60,8 +69,31 @@ void read_message(DnsAnswerWatch& watch, std::span<const uint8_t>& bytes,
 
 }  // namespace
 
+void note_query(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
+  if (!context.bindings->trusts(flow.key.outside)) return;
+  const DnsQuery& query = context.dns_query;
+  if (parse_dns_query(arrival.payload(), context.dns_query).status !=
+      DnsQueryAnswer::Status::done) {
+    return;
+  }
+  context.asked.note(flow.key, {.id = query.id, .type = query.type, .name = query.name.view()},
+                     context.now_ns);
+}
+
+// A capture may begin between a query and its answer.
 void learn_from_datagram(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
-  if (is_answer(flow, arrival, context)) learn(arrival.payload(), context);
+  const DnsResponse& response = context.dns_response;
+  if (!is_answer(flow, arrival, context) ||
+      parse_dns_response(arrival.payload(), context.dns_response) != DnsResponseStatus::done) {
+    return;
+  }
+  const bool asked =
+      context.asked.take(flow.key,
+                         {.id = response.id, .type = response.type, .name = response.name.view()},
+                         context.now_ns) ||
+      (context.limits.incomplete && flow.packets_out == 0);
+  if (asked) return learn_read(context);
+  context.bindings->unasked.fetch_add(response.address_count, std::memory_order_relaxed);
 }
 
 void learn_from_segment(const Flow& flow, StreamWatch& watch, const Arrival& arrival,

@@ -15,6 +15,8 @@ struct Flow;
 struct FlowContext;
 struct StreamWatch;
 
+inline constexpr uint16_t kDnsPort = 53;
+
 /// A longer answer over TCP tells nothing: no resolver gives as many addresses.
 inline constexpr size_t kMaxDnsAnswerBytes = 4096;
 
@@ -35,6 +37,10 @@ struct DnsAnswerWatch {
   uint32_t read_bytes = 0;    ///< Of it, the length's two bytes too.
   bool lost = false;          ///< A segment is missing: where messages start is not known any more.
 };
+
+/// A datagram that leaves for port 53: what it asks a trusted resolver may be answered. Only where
+/// there are FlowContext::bindings.
+void note_query(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;
 
 /// A server's datagram on a live flow. Whoever is no trusted resolver is not listened to.
 void learn_from_datagram(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept;

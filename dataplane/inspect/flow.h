@@ -166,7 +166,8 @@ enum FlowProgress : uint16_t {
       512,  ///< Denied in the client's own protocol: it may go on until it has read that.
   kPassed =
       1024,  ///< An exception let it go on unread: what is unknown of it is no reason to deny.
-  kDecided = 2048,  ///< The observer was told a verdict.
+  kDecided = 2048,     ///< The observer was told a verdict.
+  kToldFarEnd = 4096,  ///< Denied, and reset towards the end that has not spoken since.
 };
 
 std::string_view to_string(FlowState state) noexcept;

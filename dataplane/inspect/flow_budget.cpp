@@ -27,6 +27,14 @@ bool pay_replaced(Flow& flow, const ReplacedBudgets::Due& due, uint32_t bytes,
   return paid;
 }
 
+// With onExceed audit, what is over is said once a window: the next one has begun when a frame is
+// paid for and another could be.
+void note_within(Flow& flow, FlowContext& context) noexcept {
+  if (!context.budgets.has_left(flow.budget, context.unix_seconds)) return;
+  flow.reason = FlowReason::rule;
+  flow.would_deny = false;
+}
+
 }  // namespace
 
 bool pay_budget(Flow& flow, uint32_t bytes, FlowContext& context) noexcept {
@@ -35,6 +43,8 @@ bool pay_budget(Flow& flow, uint32_t bytes, FlowContext& context) noexcept {
   for (int i = 0; i < kTries && flow.budget != kNoBudget; ++i) {
     switch (context.budgets.charge(flow.budget, bytes, context.unix_seconds)) {
       case Charge::paid:
+        if (flow.reason == FlowReason::budget_exceeded) [[unlikely]]
+          note_within(flow, context);
         return true;
       case Charge::over:
         if (flow.reason != FlowReason::budget_exceeded) decide_spent(flow, context);

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "dataplane/inspect/app_facts.h"
+#include "dataplane/inspect/asked_queries.h"
 #include "dataplane/inspect/bindings.h"
 #include "dataplane/inspect/budget_meter.h"
 #include "dataplane/inspect/dns_answers.h"
@@ -79,6 +80,8 @@ struct FlowContext {
         quic_hellos(flow_limits.quic_hellos),
         dns_answers(shared_bindings != nullptr ? kDnsAnswersAtATime : 0),
         bindings(shared_bindings),
+        asked(shared_bindings != nullptr ? AskedQueries::kPlaces : 0,
+              shared_bindings != nullptr ? shared_bindings->query_key : std::array<uint64_t, 2>{}),
         budgets(ledger) {}
 
   const FlowLimits limits;
@@ -102,6 +105,7 @@ struct FlowContext {
   SlotPool<QuicHelloBytes> quic_hellos;
   SlotPool<DnsAnswerBytes> dns_answers;
   Bindings* const bindings;  ///< nullptr: no resolver is trusted.
+  AskedQueries asked;        ///< Of trusted resolvers.
   BudgetMeter budgets;
 
   // Working space, without content between calls.

@@ -164,6 +164,7 @@ void judge(Flow& flow, const AppFacts& facts, bool final, FlowContext& context,
       return judge_unread(flow, *condition, facts, context);
     }
     set_by_action(flow, *condition, context);
+    if (uncounted) flow.rule = decision.rule;  // whose budget it is
   }
 }
 

@@ -50,10 +50,10 @@ void FlowStage::tell(const Outcome& outcome, const InHand& in_hand, const Packet
 }
 
 // The sender is answered by what it acknowledged; the other end, if there is one yet, by what the
-// flow's tracking says it expects next. A RST is never answered, nor a server that the policy
-// denied before it could have been told of a client.
-void FlowStage::send_resets(const Flow& flow, const InHand& in_hand,
-                            const Packet& packet) noexcept {
+// flow's tracking says it expects next, and once: if that was lost, it speaks, and is answered
+// itself. A RST is never answered, nor a server that the policy denied before it could have been
+// told of a client.
+void FlowStage::send_resets(Flow& flow, const InHand& in_hand, const Packet& packet) noexcept {
   const auto frame = frame_of(in_hand.mbuf);
   const bool outbound = in_hand.direction == Direction::outbound;
   const bool answered = (flow.progress & kServerAnswered) != 0;
@@ -61,10 +61,11 @@ void FlowStage::send_resets(const Flow& flow, const InHand& in_hand,
   if (may_hear && (packet.tcp_flags & kRst) == 0) {
     send_tcp(frame, packet, opposite(in_hand.direction), true, reset_for_sender(packet));
   }
-  if (outbound && !answered) return;
-  send_tcp(frame, packet, in_hand.direction, false,
-           {.sequence = outbound ? flow.client_next : flow.server_next,
-            .acknowledgement = outbound ? flow.server_next : flow.client_next});
+  if ((outbound && !answered) || (flow.progress & kToldFarEnd) != 0) return;
+  const bool sent = send_tcp(frame, packet, in_hand.direction, false,
+                             {.sequence = outbound ? flow.client_next : flow.server_next,
+                              .acknowledgement = outbound ? flow.server_next : flow.client_next});
+  if (sent) flow.progress |= kToldFarEnd;
 }
 
 // In the server's name, behind the last that it said, with FIN: the client reads it at leisure,

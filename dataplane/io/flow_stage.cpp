@@ -243,6 +243,10 @@ void FlowStage::pass_or_drop(const Outcome& outcome, const InHand& in_hand,
         const bool paid =
             outcome.late ? pay_late(flow, bytes, context_) : pay(flow, bytes, context_);
         if (!paid) return cut_off(outcome.fate, in_hand, packet);
+        if (packet.kind == PacketKind::udp && context_.bindings != nullptr &&
+            packet.flow.destination_port == kDnsPort) [[unlikely]] {
+          note_query(flow, {packet, frame_of(in_hand.mbuf), in_hand.mbuf}, context_);
+        }
       }
       if ((packet.tcp_flags & kSyn) != 0) plain_tcp(flow, packet, in_hand.mbuf);
       ++sent_at_once_;

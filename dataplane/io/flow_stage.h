@@ -130,7 +130,7 @@ class FlowStage final : private DecisionObserver {
   void free_segment(Inspection& inspection, const Segment& segment, DropReason reason) noexcept;
   void tell(const Outcome& outcome, const InHand& in_hand, const Packet& packet) noexcept;
   void tell_by_icmp(std::span<const uint8_t> frame, const Packet& packet) noexcept;
-  void send_resets(const Flow& flow, const InHand& in_hand, const Packet& packet) noexcept;
+  void send_resets(Flow& flow, const InHand& in_hand, const Packet& packet) noexcept;
   bool send_farewell(Flow& flow, Farewell farewell, const InHand& in_hand,
                      const Packet& packet) noexcept;
   std::span<const uint8_t> farewell_text(const Flow& flow, Farewell farewell) noexcept;

@@ -204,7 +204,7 @@ void Gateway::run() {
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
   note_rings();
-  budget_keeper_.save(unix_seconds());  // without what the workers had taken and not sent
+  budget_keeper_.finish(unix_seconds());  // without what the workers had taken and not sent
   spdlog::info("stopped");
 }
 
@@ -264,6 +264,7 @@ void Gateway::keep_budgets() {
   CoreCounters counters = stats_->counters(0);
   counters.set(Counter::budget_entries, budgets_.entries());
   counters.set(Counter::budget_state_failures, budget_keeper_.failures());
+  counters.set(Counter::budget_state_behind, budget_keeper_.behind_seconds(unix_seconds()));
 }
 
 void Gateway::keep_bindings() {
@@ -272,6 +273,8 @@ void Gateway::keep_bindings() {
   CoreCounters counters = stats_->counters(0);
   counters.set(Counter::bindings_learnt, bindings_->table.learnt());
   counters.set(Counter::bindings_evicted, bindings_->table.evicted());
+  counters.set(Counter::bindings_crowded_out, bindings_->table.crowded_out());
+  counters.set(Counter::bindings_unasked, bindings_->unasked.load(std::memory_order_relaxed));
 }
 
 void Gateway::serve_until_signalled() {

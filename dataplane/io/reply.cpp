@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "dataplane/inspect/big_endian.h"
 #include "dataplane/inspect/checksum.h"
+#include "dataplane/inspect/tcp_options.h"
 #include "policy/runtime/facts.h"
 
 namespace sallyport {
@@ -15,7 +17,6 @@ constexpr size_t kMacBytes = 6;
 constexpr size_t kMostLinkBytes = 14 + 2 * 4;
 constexpr size_t kIpv4Bytes = 20;
 constexpr size_t kIpv6Bytes = 40;
-constexpr size_t kTcpHeaderBytes = 20;
 constexpr size_t kIcmpHeaderBytes = 8;
 constexpr uint8_t kHopLimit = 64;
 
@@ -79,6 +80,37 @@ Draft begin(rte_mempool* pool, std::span<const uint8_t> frame, const Packet& pac
   return draft;
 }
 
+constexpr size_t kTimestampBytes = 10;
+constexpr size_t kPaddedTimestampBytes = 12;
+
+/// What a reply says in its timestamp option, as RFC 7323 section 3.2 wants it.
+struct Timestamps {
+  uint32_t value = 0;
+  uint32_t echo = 0;
+};
+
+// Where the example has them both ends have agreed on them, and may drop what comes without. The
+// other end's clock is known by what it last was echoed: nobody takes that for old. Of a RST they
+// are not asked.
+std::optional<Timestamps> timestamps_of(std::span<const uint8_t> frame, const Packet& packet,
+                                        bool to_sender) noexcept {
+  std::optional<Timestamps> found;
+  for_each_tcp_option(tcp_options(frame, packet), [&](std::span<const uint8_t> option) {
+    if (option[0] != kTimestamps || option.size() != kTimestampBytes) return;
+    found = {.value = load_be32(&option[2]), .echo = load_be32(&option[6])};
+  });
+  if (found && to_sender) std::swap(found->value, found->echo);
+  return found;
+}
+
+void put_timestamps(uint8_t* options, const Timestamps& timestamps) noexcept {
+  options[0] = options[1] = kNoOperation;
+  options[2] = kTimestamps;
+  options[3] = kTimestampBytes;
+  store_be32(options + 4, timestamps.value);
+  store_be32(options + 8, timestamps.echo);
+}
+
 }  // namespace
 
 TcpReply reset_for_sender(const Packet& packet) noexcept {
@@ -91,8 +123,11 @@ TcpReply reset_for_sender(const Packet& packet) noexcept {
 rte_mbuf* make_tcp_reply(rte_mempool* pool, std::span<const uint8_t> frame, const Packet& packet,
                          bool to_sender, const TcpReply& reply) noexcept {
   const auto payload = reply.payload.first(std::min(reply.payload.size(), kMaxReplyPayload));
+  const auto timestamps =
+      (reply.flags & kRst) != 0 ? std::nullopt : timestamps_of(frame, packet, to_sender);
+  const size_t header_bytes = kTcpHeaderBytes + (timestamps ? kPaddedTimestampBytes : 0);
   const Draft draft =
-      begin(pool, frame, packet, to_sender, kIpProtocolTcp, kTcpHeaderBytes + payload.size());
+      begin(pool, frame, packet, to_sender, kIpProtocolTcp, header_bytes + payload.size());
   if (draft.mbuf == nullptr) return nullptr;
   constexpr uint16_t kWindow = 0xffff;
   uint8_t* tcp = draft.l4.data();
@@ -101,10 +136,11 @@ rte_mbuf* make_tcp_reply(rte_mempool* pool, std::span<const uint8_t> frame, cons
   store_be16(tcp + 2, draft.ends.destination_port);
   store_be32(tcp + 4, reply.sequence);
   store_be32(tcp + 8, reply.acknowledgement);
-  tcp[12] = kTcpHeaderBytes / 4 << 4;
+  tcp[12] = static_cast<uint8_t>(header_bytes / 4 << 4);
   tcp[13] = reply.flags;
   store_be16(tcp + 14, (reply.flags & kRst) != 0 ? 0 : kWindow);
-  if (!payload.empty()) std::memcpy(tcp + kTcpHeaderBytes, payload.data(), payload.size());
+  if (timestamps) put_timestamps(tcp + kTcpHeaderBytes, *timestamps);
+  if (!payload.empty()) std::memcpy(tcp + header_bytes, payload.data(), payload.size());
   store_be16(tcp + 16,
              l4_checksum(draft.ends.source, draft.ends.destination, kIpProtocolTcp, draft.l4));
   return draft.mbuf;

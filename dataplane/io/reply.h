@@ -24,7 +24,8 @@ inline constexpr size_t kMaxReplyPayload = 1024;
 /// acknowledged (RFC 9293 section 3.5.2).
 TcpReply reset_for_sender(const Packet& packet) noexcept;
 
-/// Makes a segment by the example of a packet of the same flow: same link layer, same addresses.
+/// Makes a segment by the example of a packet of the same flow: same link layer, same addresses,
+/// and timestamps (RFC 7323) where the example has them and this is no RST.
 ///
 /// @param pool       Where the new packet comes from.
 /// @param frame      The example; `packet` was decoded from it.

@@ -220,4 +220,21 @@ Decision decide(const PolicyTable& table, const FlowFacts& facts, unsigned worke
   return decision;
 }
 
+bool is_bound_name(const PolicyTable& table, std::string_view name, unsigned worker) noexcept {
+  const TableCore& core = *table.impl().core;
+  const SetView bound_set = core.set(core.image->bound());
+  const auto clauses = static_cast<uint32_t>(core.clause_rules.size());
+  if (bound_set.first() == bound_set.end() || name.empty() || worker >= core.workers.size()) {
+    return false;
+  }
+  WorkerScratch& scratch = core.workers[worker];
+  Dimension names;
+  names.use_spill(scratch.unions[kNameCondition]);  // Such a clause has a name: so it is active.
+  if (!look_up_name(core, name, scratch, names)) return false;
+  Dimension bound;
+  bound.add(bound_set);
+  const std::array<const Dimension*, 2> both{&names, &bound};
+  return first_common(both, 0, clauses) != kNoClause;
+}
+
 }  // namespace sallyport

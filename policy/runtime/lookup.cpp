@@ -174,12 +174,7 @@ class Filler {
 
   bool add_name() noexcept {
     if (!known(kNameCondition, facts_.name_known)) return true;
-    FramedName framed;
-    if (!framed.assign(facts_.name)) return false;
-    SetScan scan(core_, kNameCondition, out_.conditions[kNameCondition]);
-    const auto patterns = static_cast<unsigned>(core_.conditions[kNameCondition].sets.size());
-    return scan.run(core_.name_literals, framed.exact(), worker_, patterns) &&
-           scan.run(core_.name_regexes, facts_.name, worker_, patterns);
+    return look_up_name(core_, facts_.name, worker_, out_.conditions[kNameCondition]);
   }
 
   bool add_path() noexcept {
@@ -302,6 +297,16 @@ FixedSets find_fixed(const TableCore& core, const FlowFacts& facts) noexcept {
 bool look_up(const PolicyTable::Impl& table, const FlowFacts& facts, const FixedSets& sets,
              WorkerScratch& worker, Lookup& out) noexcept {
   return Filler(table, facts, sets, worker, out).fill();
+}
+
+bool look_up_name(const TableCore& core, std::string_view name, WorkerScratch& worker,
+                  Dimension& out) noexcept {
+  FramedName framed;
+  if (!framed.assign(name)) return false;
+  SetScan scan(core, kNameCondition, out);
+  const auto patterns = static_cast<unsigned>(core.conditions[kNameCondition].sets.size());
+  return scan.run(core.name_literals, framed.exact(), worker, patterns) &&
+         scan.run(core.name_regexes, name, worker, patterns);
 }
 
 }  // namespace sallyport

@@ -81,4 +81,11 @@ class PolicyTable {
 [[nodiscard]] Decision decide(const PolicyTable& table, const FlowFacts& facts,
                               unsigned worker) noexcept;
 
+/// Whether a rule with `destinationBinding` names this host, whatever else it asks for and whenever
+/// its time is. False also when Hyperscan fails. As decide(): for the worker's own scratch.
+///
+/// @param name  Canonical (HostName::assign), not empty.
+[[nodiscard]] bool is_bound_name(const PolicyTable& table, std::string_view name,
+                                 unsigned worker) noexcept;
+
 }  // namespace sallyport

@@ -236,4 +236,9 @@ FixedSets find_fixed(const TableCore& core, const FlowFacts& facts) noexcept;
 bool look_up(const PolicyTable::Impl& table, const FlowFacts& facts, const FixedSets& sets,
              WorkerScratch& worker, Lookup& out) noexcept;
 
+/// Adds the clauses that name this host.
+/// @return  As look_up().
+bool look_up_name(const TableCore& core, std::string_view name, WorkerScratch& worker,
+                  Dimension& out) noexcept;
+
 }  // namespace sallyport

@@ -30,24 +30,37 @@ Bytes ipv4(uint8_t last) {
   return {198, 19, 0, last};
 }
 
+constexpr uint16_t kId = 0x1234;
+
 /// One answer to a query for `name`: these records behind the question.
-Bytes answer(std::string_view name, const std::vector<Bytes>& records, uint16_t type = kDnsA) {
-  Bytes out = dns_header({.flags = 0x8180, .answers = static_cast<uint16_t>(records.size())}) +
-              dns_question(dns_name(name), type);
+Bytes answer(std::string_view name, const std::vector<Bytes>& records, uint16_t type = kDnsA,
+             uint16_t id = kId) {
+  Bytes out =
+      dns_header({.id = id, .flags = 0x8180, .answers = static_cast<uint16_t>(records.size())}) +
+      dns_question(dns_name(name), type);
   for (const Bytes& record : records) append(out, record);
   return out;
 }
-Bytes address_of(std::string_view name, uint8_t last, uint32_t ttl = 60) {
-  return answer(name, {dns_record(dns_name(name), kDnsA, ipv4(last), ttl)});
+Bytes address_of(std::string_view name, uint8_t last, uint32_t ttl = 60, uint16_t id = kId) {
+  return answer(name, {dns_record(dns_name(name), kDnsA, ipv4(last), ttl)}, kDnsA, id);
+}
+Bytes query_for(std::string_view name, uint16_t type = kDnsA, uint16_t id = kId) {
+  return dns_header({.id = id}) + dns_question(dns_name(name), type);
 }
 
 struct Binding {
   Pipeline pipeline{kBinding, {.workers = 1, .resolvers = {kResolver, "198.19.0.55"}}};
 
-  void resolve(std::string_view name, const Bytes& message,
-               const std::string& resolver = kResolver) {
-    pipeline.from_inside(udp("198.18.0.2", 5300, resolver, 53).payload(dns_query(name)).frame());
-    pipeline.from_outside(udp(resolver, 53, "198.18.0.2", 5300).payload(message).frame());
+  void ask(const Bytes& query, const std::string& resolver = kResolver, uint16_t port = 5300) {
+    pipeline.from_inside(udp("198.18.0.2", port, resolver, 53).payload(query).frame());
+  }
+  void tell(const Bytes& message, const std::string& resolver = kResolver, uint16_t port = 5300) {
+    pipeline.from_outside(udp(resolver, 53, "198.18.0.2", port).payload(message).frame());
+  }
+  void resolve(std::string_view name, const Bytes& message, const std::string& resolver = kResolver,
+               uint16_t type = kDnsA) {
+    ask(query_for(name, type), resolver);
+    tell(message, resolver);
     pipeline.to_outside();
     pipeline.to_inside();
     pipeline.events();
@@ -121,6 +134,94 @@ TEST_CASE("only what a trusted resolver says counts", "[binding]") {
   }
 }
 
+TEST_CASE("over UDP only an answer to what was asked counts, and once", "[binding]") {
+  Binding node;
+  const auto unasked = [&] { return node.pipeline.bindings_unasked(); };
+  node.ask(query_for("good.test"));
+
+  SECTION("not under another id, nor of another name or type; the honest one does") {
+    node.tell(address_of("good.test", 3, 60, kId + 1));
+    node.tell(address_of("page.test", 3));
+    node.tell(answer("good.test", {dns_record(dns_name("good.test"), kDnsA, ipv4(3))}, kDnsAaaa));
+    CHECK(unasked() == 3);
+    node.tell(address_of("good.test", 2));
+    CHECK(unasked() == 3);
+    CHECK(node.passes("good.test", 2));
+    CHECK_FALSE(node.passes("good.test", 3));
+  }
+  SECTION("nor on another flow") {
+    node.ask(query_for("page.test"), kResolver, 5301);
+    node.tell(address_of("good.test", 3), kResolver, 5301);
+    CHECK(unasked() == 1);
+    CHECK_FALSE(node.passes("good.test", 3));
+  }
+  SECTION("nor a second time") {
+    node.tell(address_of("good.test", 2));
+    node.tell(address_of("good.test", 3));
+    CHECK(unasked() == 1);
+    CHECK_FALSE(node.passes("good.test", 3));
+  }
+  SECTION("nor when nobody waits for it any more") {
+    node.pipeline.sleep_ms(9'000);
+    node.ask(query_for("page.test"));
+    node.pipeline.sleep_ms(2'000);
+    node.tell(address_of("good.test", 2));
+    node.tell(address_of("page.test", 2));
+    CHECK(unasked() == 1);
+    CHECK_FALSE(node.passes("good.test", 2));
+  }
+  SECTION("a query that was denied has not left") {
+    node.pipeline.push(std::string(kBinding) + R"(
+---
+apiVersion: sallyport/v1
+kind: EgressPolicy
+metadata: {name: no}
+spec:
+  tier: Admin
+  egress: [{name: no, action: Deny, to: {domainNames: [page.test]}, protocols: [{dns: {}}]}]
+)");
+    node.ask(query_for("page.test"));
+    node.tell(address_of("page.test", 2));
+    CHECK(unasked() == 1);
+  }
+  SECTION("several questions at a time, of one socket") {
+    const IpAddress address = parse_ip_address("2001:db8::2").value();
+    const Bytes v6(address.bytes.begin(), address.bytes.end());
+    node.ask(query_for("good.test", kDnsAaaa, kId + 1));
+    node.tell(
+        answer("good.test", {dns_record(dns_name("good.test"), kDnsAaaa, v6)}, kDnsAaaa, kId + 1));
+    node.tell(address_of("good.test", 2));
+    CHECK(unasked() == 0);
+    CHECK(node.passes("good.test", 2));
+  }
+  SECTION("a question that is repeated") {
+    node.pipeline.sleep_ms(9'000);
+    node.ask(query_for("good.test"));
+    node.pipeline.sleep_ms(5'000);
+    node.tell(address_of("good.test", 2));
+    CHECK(node.passes("good.test", 2));
+  }
+  SECTION("whatever the case of its letters") {
+    node.tell(address_of("gOOd.TEST", 2));
+    CHECK(node.passes("good.test", 2));
+  }
+}
+
+TEST_CASE("who owns a zone cannot fill the table with it", "[binding]") {
+  Binding node;
+  node.resolve("good.test", address_of("good.test", 2));
+  for (uint32_t i = 0; i < 4000; ++i) {
+    const std::string name = std::to_string(i) + ".evil.test";
+    node.resolve(name, address_of(name, 9, 86'400));
+  }
+  CHECK(node.passes("good.test", 2));
+  CHECK(node.pipeline.bindings_crowded_out() > 1000);
+  node.resolve("page.test", address_of("page.test", 2, 5));
+  node.resolve("tried.test", address_of("tried.test", 2, 5));
+  CHECK(node.passes("tried.test", 2));
+  CHECK_FALSE(node.verdict.would_deny);
+}
+
 TEST_CASE("addresses behind aliases count for the name asked for", "[binding]") {
   Binding node;
   SECTION("a chain of CNAMEs") {
@@ -139,17 +240,32 @@ TEST_CASE("addresses behind aliases count for the name asked for", "[binding]") 
     const Bytes record = Bytes{0, 1, 0, 0, 4, 0, 4} + ipv4(2);
     node.resolve(
         "good.test",
-        answer("good.test", {dns_record(dns_name("good.test"), kDnsHttps, record)}, kDnsHttps));
+        answer("good.test", {dns_record(dns_name("good.test"), kDnsHttps, record)}, kDnsHttps),
+        kResolver, kDnsHttps);
     CHECK(node.passes("good.test", 2));
   }
   SECTION("the target of an HTTPS record, looked up by itself") {
     const Bytes record = Bytes{0, 0} + dns_name("cdn.test");  // AliasMode
     node.resolve(
         "good.test",
-        answer("good.test", {dns_record(dns_name("good.test"), kDnsHttps, record)}, kDnsHttps));
+        answer("good.test", {dns_record(dns_name("good.test"), kDnsHttps, record)}, kDnsHttps),
+        kResolver, kDnsHttps);
     CHECK_FALSE(node.passes("good.test", 2));
     node.resolve("cdn.test", address_of("cdn.test", 2));
     CHECK(node.passes("good.test", 2));
+  }
+  SECTION("each of two targets") {
+    const auto record = [](uint8_t priority, std::string_view target) {
+      return dns_record(dns_name("good.test"), kDnsHttps, Bytes{0, priority} + dns_name(target));
+    };
+    node.resolve("good.test",
+                 answer("good.test", {record(1, "a.cdn.test"), record(2, "b.cdn.test")}, kDnsHttps),
+                 kResolver, kDnsHttps);
+    node.resolve("a.cdn.test", address_of("a.cdn.test", 2));
+    node.resolve("b.cdn.test", address_of("b.cdn.test", 3));
+    CHECK(node.passes("good.test", 2));
+    CHECK(node.passes("good.test", 3));
+    CHECK_FALSE(node.passes("a.cdn.test", 2));
   }
 }
 

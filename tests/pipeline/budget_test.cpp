@@ -178,6 +178,24 @@ TEST_CASE("with onExceed audit a flow goes on, and says so once", "[pipeline]") 
   CHECK(used(pipeline) == 2 * hello_frame() + 21 * kFrame);
 }
 
+TEST_CASE("with onExceed audit each window says so once", "[pipeline]") {
+  Pipeline pipeline(by_name("{bytesOut: 8000, window: 60s, scope: rule, onExceed: audit}"));
+  Upload upload(pipeline);
+  const auto told = [&] {
+    const auto events = pipeline.events();
+    return std::ranges::count_if(events, &FlowEvent::would_deny);
+  };
+  for (int window = 0; window < 3; ++window) {
+    CAPTURE(window);
+    for (int i = 0; i < 3; ++i) CHECK(upload.send());
+    CHECK(told() == 0);  // within
+    for (int i = 0; i < 10; ++i) CHECK(upload.send());
+    CHECK(told() == 1);
+    pipeline.sleep_ms(60'000);
+  }
+  CHECK(exceeded(pipeline, "audit") == 3);
+}
+
 TEST_CASE("two workers share one budget", "[pipeline]") {
   constexpr uint64_t kBudget = 200'000;
   Pipeline pipeline(by_name(bytes(kBudget)), {.workers = 2, .stage = {}});
@@ -330,7 +348,9 @@ TEST_CASE("what cannot be counted does not pass", "[pipeline]") {
   };
   for (int i = 0; i < 16; ++i) CHECK(passes(i));
   CHECK_FALSE(passes(16));
-  CHECK(pipeline.events().back().reason == FlowReason::budget_ledger_full);
+  const FlowEvent refused = pipeline.events().back();
+  CHECK(refused.reason == FlowReason::budget_ledger_full);
+  CHECK(refused.rule == 0);  // whose budget it is
   CHECK(pipeline.counter("sallyport_budget_ledger_full_total", "") == 1);
   CHECK(passes(3));
 }

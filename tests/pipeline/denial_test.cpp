@@ -222,6 +222,68 @@ TEST_CASE("a farewell that was lost is said again", "[denial]") {
   CHECK(pipeline.to_outside().empty());
 }
 
+namespace {
+
+Bytes timestamps(uint32_t value, uint32_t echo) {
+  Bytes out{1, 1, 8, 10};
+  put32(out, value);
+  put32(out, echo);
+  return out;
+}
+
+/// TCP options of the one frame, which must be right in itself and carry `payload`.
+Bytes options_of(const std::vector<Bytes>& frames, const Bytes& payload) {
+  REQUIRE(frames.size() == 1);
+  const Bytes& frame = frames.front();
+  const Packet packet = decoded(frame);
+  CHECK(l4_checksum_ok(frame, packet));
+  CHECK(payload_of(frame) == payload);
+  return {frame.begin() + packet.l4_offset + 20, frame.begin() + packet.payload_offset};
+}
+
+}  // namespace
+
+TEST_CASE("what is said in the server's name has timestamps if the client's packets have",
+          "[denial]") {
+  struct Row {
+    std::string what;
+    Bytes option;
+    Bytes answered;
+  };
+  const Bytes both = timestamps(0x01020304, 0xa0b0c0d0);
+  const auto row = GENERATE_COPY(values<Row>({
+      {"none", {}, {}},
+      {"as every stack has them", both, timestamps(0xa0b0c0d0, 0x01020304)},
+      {"behind another option", Bytes{5, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1} + both,
+       timestamps(0xa0b0c0d0, 0x01020304)},
+      {"in no more than its ten bytes", Bytes(both.begin() + 2, both.end()) + Bytes{0, 0},
+       timestamps(0xa0b0c0d0, 0x01020304)},
+      {"of a wrong length", {8, 6, 1, 2, 3, 4, 0, 0}, {}},
+      {"behind the end of the list", Bytes{0, 1, 1, 1} + both, {}},
+      {"past the end of the header", {1, 1, 8, 10}, {}},
+  }));
+  INFO(row.what);
+  const auto server = GENERATE(values<std::string>({"198.19.0.2", "2001:db8::2"}));
+  Pipeline pipeline(kPolicy);
+  Conversation flow{.pipeline = pipeline, .server = server};
+  if (server.find(':') != std::string::npos) flow.client = "2001:db8::1";
+  flow.open();
+  const auto denied = flow.out().tcp_options(row.option).payload(kDeniedHello).frame();
+  pipeline.from_inside(denied);
+  CHECK(options_of(pipeline.to_inside(), kAccessDenied) == row.answered);
+  CHECK(options_of(pipeline.to_outside(), {}).empty());  // a RST
+
+  pipeline.from_inside(denied);  // it was lost
+  CHECK(options_of(pipeline.to_inside(), kAccessDenied) == row.answered);
+
+  const uint32_t behind = flow.server_first + static_cast<uint32_t>(kAccessDenied.size()) + 1;
+  pipeline.from_inside(
+      flow.out(kDeniedHello.size()).ack(behind).tcp_options(row.option).payload("more").frame());
+  const auto acknowledged = pipeline.to_inside();
+  CHECK(is_ack(acknowledged, flow, kDeniedHello.size() + 4));
+  CHECK(options_of(acknowledged, {}) == row.answered);
+}
+
 TEST_CASE("a RST fits what the client has had, not what was dropped with it", "[denial]") {
   Pipeline pipeline(kPolicy);
   const Conversation flow{.pipeline = pipeline};
@@ -268,6 +330,43 @@ TEST_CASE("past the ServerHello only a RST is understood", "[denial]") {
       "  egress:\n    - {name: nothing, action: Deny}\n");
   pipeline.from_inside(flow.out(good.size()).payload(app_data("more")).frame());
   CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+}
+
+TEST_CASE("after the denial each packet is answered to its sender alone", "[denial]") {
+  Pipeline pipeline(kPolicy);
+  const Conversation flow{.pipeline = pipeline};
+  flow.open();
+  const Bytes good = hello().sni("good.test").record();
+  flow.send(good);
+  pipeline.to_outside();
+  pipeline.push(
+      "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n"
+      "  egress:\n    - {name: nothing, action: Deny}\n");
+  const auto more = flow.out(good.size()).payload(app_data("more")).frame();
+  const auto answer = flow.in().payload(app_data("answer")).frame();
+  const uint32_t client_end = flow.client_first + static_cast<uint32_t>(good.size());
+
+  SECTION("when the client spoke first") {
+    pipeline.from_inside(more);
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    CHECK(is_reset(pipeline.to_outside(), client_end));
+  }
+  SECTION("when the server did") {
+    pipeline.from_outside(answer);
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+  }
+  for (int i = 0; i < 3; ++i) {
+    pipeline.from_inside(more);
+    CHECK(is_reset(pipeline.to_inside(), flow.server_first));
+    CHECK(pipeline.to_outside().empty());
+  }
+  for (int i = 0; i < 3; ++i) {  // it has missed its reset, or what was in flight comes in
+    pipeline.from_outside(answer);
+    CHECK(is_reset(pipeline.to_outside(), flow.client_first));
+    CHECK(pipeline.to_inside().empty());
+  }
+  CHECK(sent(pipeline, "resets") == 8);
 }
 
 TEST_CASE("a rule that says drop is silent on both sides", "[denial]") {

@@ -175,6 +175,14 @@ void Pipeline::push_identities(const std::vector<Identity>& identities) {
   if (active != nullptr) publish(active->table->with_feed(*parts_->feed).value());
 }
 
+uint64_t Pipeline::bindings_unasked() const {
+  return parts_->bindings->unasked;
+}
+
+uint64_t Pipeline::bindings_crowded_out() const {
+  return parts_->bindings->table.crowded_out();
+}
+
 void Pipeline::take_policy_away() {
   parts_->policies.publish(nullptr, std::chrono::milliseconds(0));
   turn_all();

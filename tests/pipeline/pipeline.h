@@ -86,6 +86,10 @@ class Pipeline {
   std::vector<FlowEvent> events();
   /// Buffers that are neither free nor in a test's hands: 0 when nothing is held or leaked.
   unsigned packets_in_use() const;
+  /// Addresses in answers of resolvers that nobody had asked for, or that found no room because no
+  /// rule asks for them.
+  uint64_t bindings_unasked() const;
+  uint64_t bindings_crowded_out() const;
   /// What flows have in use, over all workers.
   FlowMemory flow_memory() const;
   /// What Options::count_allocations saw while workers turned.

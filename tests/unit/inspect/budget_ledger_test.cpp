@@ -2,7 +2,9 @@
 #include "dataplane/inspect/budget_ledger.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <barrier>
 #include <catch2/catch.hpp>
 #include <numeric>
 #include <random>
@@ -240,24 +242,21 @@ TEST_CASE("entries whose window is over make room; no handle of theirs counts fo
     // Half of them have counted in this window, the rest in the one before.
     CHECK(ledger.take(handles.back(), terms, i % 2 == 0 ? kNow : kNow - 60, 500).bytes == 500);
   }
-  SECTION("none while a worker may be in a call") {
+  SECTION("none while a worker may be in a call; what is asked for meanwhile goes on") {
     ledger.collect(kNow, [] { return false; });
     CHECK(ledger.entries() == 16);
-    CHECK(ledger.open(key("r1"), 1000) == handles[1]);
-  }
-  SECTION("a worker that stands still only later leaves them for the next time") {
-    int calls = 0;
-    ledger.collect(kNow, [&] { return ++calls == 1; });
-    CHECK(ledger.open(key("r1"), 1000) == kNoBudget);  // dead, and not free yet
+    const BudgetHandle again = ledger.open(key("r1"), 1000);
+    REQUIRE(again != kNoBudget);
+    CHECK(ledger.take(handles[1], terms, kNow, 1).stale);
+    CHECK(ledger.take(again, terms, kNow, 700).bytes == 700);
     ledger.collect(kNow, [] { return true; });
-    CHECK(ledger.entries() == 8);
+    CHECK(ledger.entries() == 9);
+    CHECK(ledger.open(key("r1"), 1000) == again);
+    CHECK(ledger.left(again, terms, kNow) == 300);
   }
   SECTION("all that are over") {
     CHECK(ledger.open(key("more"), 1000) == kNoBudget);
-    ledger.collect(kNow, [&] {
-      CHECK(ledger.open(key("meanwhile"), 1000) == kNoBudget);
-      return true;
-    });
+    ledger.collect(kNow, [] { return true; });
     CHECK(ledger.entries() == 8);
     for (int i = 0; i < 16; ++i) {
       CAPTURE(i);
@@ -267,6 +266,103 @@ TEST_CASE("entries whose window is over make room; no handle of theirs counts fo
       CHECK(stale == (i % 2 == 1));
     }
   }
+}
+
+TEST_CASE("a crowded ledger goes on beginning counts while it frees others", "[budget]") {
+  BudgetLedger ledger(16, 1, 1);
+  const BudgetTerms terms{.limit = 1000, .window_seconds = 60};
+  for (int i = 0; i < 12; ++i) {
+    const BudgetHandle handle = ledger.open(key("r" + std::to_string(i)), 1000);
+    (void)ledger.take(handle, terms, kNow - 60, 500);
+  }
+  REQUIRE(ledger.crowded());
+  const auto meanwhile = [&, n = 0]() mutable {
+    const std::string name = "new" + std::to_string(n++);
+    CHECK(ledger.open(key(name), 1000) != kNoBudget);
+    CHECK(ledger.open(key("r3"), 1000) != kNoBudget);  // of a window that is over
+    return true;
+  };
+  ledger.collect(kNow, meanwhile);
+  CHECK(ledger.entries() < 12);
+}
+
+namespace {
+
+/// Two workers that begin the same counts at the same time, window after window.
+class Beginners {
+ public:
+  static constexpr unsigned kWorkers = 2;
+  static constexpr int kKeys = 24;
+  static constexpr uint64_t kEach = 10;  // so little that no lease is larger
+
+  void work(unsigned worker, int rounds) {
+    for (int r = 0; r < rounds; ++r) {
+      while (ledger.entries() > 64 - kKeys) ++rests_[worker];
+      barrier_.arrive_and_wait();
+      for (int i = 0; i < kKeys; ++i) begin(worker, name(r, i), kNow + 60 * r);
+      barrier_.arrive_and_wait();
+      if (worker != 0) continue;
+      for (int i = 0; i < kKeys; ++i) {
+        const BudgetHandle handle = ledger.open(key(name(r, i)), kTerms.limit);
+        wrong += ledger.left(handle, kTerms, kNow + 60 * r) != 0;
+      }
+      clock = kNow + 60 * (r + 1);
+    }
+    ++done_;
+  }
+  bool done() const { return done_ == kWorkers; }
+
+  /// Whether each worker came to a rest meanwhile.
+  bool all_passed() const {
+    const std::array<int, kWorkers> before{rests_[0], rests_[1]};
+    for (int i = 0; i < 10'000 && !done(); ++i) {
+      if (rests_[0] != before[0] && rests_[1] != before[1]) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  }
+
+  BudgetLedger ledger{64, kWorkers, 1};
+  std::atomic<int64_t> clock{kNow};
+  std::atomic<int> refused{0};
+  std::atomic<int> wrong{0};
+
+ private:
+  static constexpr BudgetTerms kTerms{.limit = kWorkers * kEach, .window_seconds = 60};
+
+  static std::string name(int round, int i) {
+    return "r" + std::to_string(round) + "." + std::to_string(i);
+  }
+  void begin(unsigned worker, const std::string& rule, int64_t now) {
+    for (bool again = true; again; ++rests_[worker]) {
+      const BudgetHandle handle = ledger.open(key(rule), kTerms.limit);
+      refused += handle == kNoBudget;
+      again = handle != kNoBudget && ledger.take(handle, kTerms, now, kEach).stale;
+    }
+  }
+
+  std::barrier<> barrier_{kWorkers};
+  std::array<std::atomic<int>, kWorkers> rests_{};
+  std::atomic<unsigned> done_{0};
+};
+
+}  // namespace
+
+// Though the control thread frees all that is over as fast as it can.
+TEST_CASE("counts that are begun while others are freed are neither doubled nor shared",
+          "[budget]") {
+  Beginners beginners;
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned w = 0; w < Beginners::kWorkers; ++w) {
+      threads.emplace_back([&, w] { beginners.work(w, 500); });
+    }
+    while (!beginners.done()) {
+      beginners.ledger.collect(beginners.clock, [&] { return beginners.all_passed(); });
+    }
+  }
+  CHECK(beginners.refused == 0);
+  CHECK(beginners.wrong == 0);
 }
 
 TEST_CASE("places are used again and again, and still found", "[budget]") {

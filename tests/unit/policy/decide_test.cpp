@@ -281,3 +281,26 @@ TEST_CASE("rules are named from the table") {
   CHECK(table->rule(kNoRule).policy.empty());
   CHECK(table->revision() != 0);
 }
+
+TEST_CASE("a name is bound where a rule that asks for binding names it") {
+  const auto table = load_table(policy_text(R"(
+  egress:
+    - {name: never, action: Deny, to: {domainNames: [deep.bound.test]}}
+    - {name: bound, action: Allow, to: {domainNames: ["*.bound.test"]}, destinationBinding: enforce}
+    - {name: tried, action: Allow, to: {domainNames: [tried.test]}, protocols: [{tls: {}}], destinationBinding: audit,
+       expiresAt: 2020-01-01T00:00:00Z}
+    - {name: free, action: Allow, to: {domainNames: [free.test]}}
+)"));
+  const auto bound = [&](std::string_view name) { return is_bound_name(*table, name, 0); };
+  CHECK(bound("a.bound.test"));
+  CHECK(bound("deep.bound.test"));  // whoever decides first
+  CHECK(bound("tried.test"));       // whenever its time is
+  CHECK_FALSE(bound("bound.test"));
+  CHECK_FALSE(bound("free.test"));
+  CHECK_FALSE(bound("other.test"));
+  CHECK_FALSE(bound(""));
+  CHECK_FALSE(is_bound_name(*table, "tried.test", 1'000));  // no such worker
+
+  const auto none = load_table(policy_text("  egress: [{name: all, action: Allow}]\n"));
+  CHECK_FALSE(is_bound_name(*none, "a.bound.test", 0));
+}
