@@ -119,6 +119,7 @@ struct Pipeline::Parts {
           Shared{policies, clock, handoff, datagrams, FlowHash(1), stop}));
       workers.back()->join();
     }
+    stalled.resize(options.workers);
     events.room = options.event_room;
   }
   ~Parts() {
@@ -140,6 +141,7 @@ struct Pipeline::Parts {
   std::unique_ptr<StatsSegment> stats;
   EventList events;
   std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<bool> stalled;
   Now now{.ms = 1000, .unix_ns = 1'700'000'000'000'000'000, .ns = 1'000'000'000};
   size_t events_taken = 0;
   size_t (*count_allocations)() noexcept;
@@ -184,8 +186,15 @@ void Pipeline::turn_all() {
   // Often enough that what one worker hands to another is handled as well, and what fragments make
   // up at that one by a third.
   for (int i = 0; i < 3; ++i) {
-    for (auto& worker : parts_->workers) turn(*worker);
+    for (size_t w = 0; w < parts_->workers.size(); ++w) {
+      if (!parts_->stalled[w]) turn(*parts_->workers[w]);
+    }
   }
+}
+
+void Pipeline::stall(unsigned worker, bool stalled) {
+  parts_->stalled[worker] = stalled;
+  if (!stalled) turn_all();
 }
 
 void Pipeline::turn(Worker& worker) {

@@ -47,6 +47,8 @@ class Pipeline {
   /// Puts one frame into a port and lets every worker turn. `queue`: the one RSS chose.
   void from_inside(const Bytes& frame, unsigned queue = 0) { put(0, queue, {frame}); }
   void from_outside(const Bytes& frame, unsigned queue = 0) { put(1, queue, {frame}); }
+  /// Lets a worker do nothing until it is called again with false.
+  void stall(unsigned worker, bool stalled = true);
   /// Several frames in one burst.
   void burst_from_inside(const std::vector<Bytes>& frames) { put(0, 0, frames); }
   void burst_from_outside(const std::vector<Bytes>& frames) { put(1, 0, frames); }
