@@ -75,8 +75,9 @@ class Pipeline {
   uint64_t drops(std::string_view reason) const {
     return counter("sallyport_drops_total", "reason=" + std::string(reason));
   }
-  /// What is wrong with a worker's books, or "". Every frame put in, every sleep and the end of all
-  /// flows is followed by a look at them: std::logic_error if they do not balance.
+  /// What is wrong with a worker's books, or with what they say of the ports, or "". Every frame
+  /// put in, every sleep and the end of all flows is followed by a look at them: std::logic_error
+  /// if they do not balance.
   std::string imbalance() const;
   /// The book between cores.
   Book book_between_cores() const;
@@ -101,6 +102,7 @@ class Pipeline {
   void turn_all();
   void turn(Worker& worker);
   void must_balance() const;
+  std::string off_the_wire() const;
   void publish(std::unique_ptr<PolicyTable> table);
 
   struct Parts;
