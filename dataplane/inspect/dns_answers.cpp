@@ -72,7 +72,7 @@ void read_message(DnsAnswerWatch& watch, std::span<const uint8_t>& bytes,
 void note_query(const Flow& flow, const Arrival& arrival, FlowContext& context) noexcept {
   if (!context.bindings->trusts(flow.key.outside)) return;
   const DnsQuery& query = context.dns_query;
-  if (parse_dns_query(arrival.payload(), context.dns_query).status !=
+  if (parse_dns_query(arrival.payload(), kDnsPort, context.dns_query).status !=
       DnsQueryAnswer::Status::done) {
     return;
   }

@@ -15,8 +15,6 @@ struct Flow;
 struct FlowContext;
 struct StreamWatch;
 
-inline constexpr uint16_t kDnsPort = 53;
-
 /// A longer answer over TCP tells nothing: no resolver gives as many addresses.
 inline constexpr size_t kMaxDnsAnswerBytes = 4096;
 

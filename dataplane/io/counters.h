@@ -31,6 +31,10 @@ enum class Counter : uint8_t {
   missed_queue_full_outside,
   missed_no_buffer_inside,
   missed_no_buffer_outside,
+  port_errors_rx_inside,
+  port_errors_rx_outside,
+  port_errors_tx_inside,
+  port_errors_tx_outside,
   link_control,
   handed_off_outbound,
   handed_off_inbound,
@@ -117,6 +121,8 @@ struct CounterInfo {
 
 inline constexpr std::string_view kVerdictsHelp =
     "Verdicts given to flows, requests and queries. Those of action=deny,mode=audit passed.";
+inline constexpr std::string_view kPortErrorsHelp =
+    "Frames that a port received damaged, or failed to send, as its driver counts (first core).";
 /// The books of a direction, and both of them.
 inline constexpr BookSides kIntoOutbound{1, 0, 0};
 inline constexpr BookSides kIntoInbound{0, 1, 0};
@@ -153,6 +159,14 @@ inline constexpr std::array<CounterInfo, kCounters> kCounterInfo{{
      "cause=no_buffer,port=inside", "Packets a port lost before any core saw them (first core)."},
     {Counter::missed_no_buffer_outside, StatsKind::counter, "sallyport_missed_packets_total",
      "cause=no_buffer,port=outside", "Packets a port lost before any core saw them (first core)."},
+    {Counter::port_errors_rx_inside, StatsKind::counter, "sallyport_port_errors_total",
+     "direction=rx,port=inside", kPortErrorsHelp},
+    {Counter::port_errors_rx_outside, StatsKind::counter, "sallyport_port_errors_total",
+     "direction=rx,port=outside", kPortErrorsHelp},
+    {Counter::port_errors_tx_inside, StatsKind::counter, "sallyport_port_errors_total",
+     "direction=tx,port=inside", kPortErrorsHelp},
+    {Counter::port_errors_tx_outside, StatsKind::counter, "sallyport_port_errors_total",
+     "direction=tx,port=outside", kPortErrorsHelp},
     {Counter::link_control, StatsKind::counter, "sallyport_link_control_packets_total", "",
      "ARP and IPv6 neighbour discovery, passed without a flow."},
     {Counter::handed_off_outbound, StatsKind::counter, "sallyport_handed_off_packets_total",

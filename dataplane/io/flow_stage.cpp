@@ -22,13 +22,15 @@ rte_mbuf* mbuf_of(const Segment& segment) noexcept {
 }  // namespace
 
 FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-                     CoreCounters counters, FlowEventSink& events, FlowHash hash)
+                     CoreCounters counters, FlowEventSink& events, FlowHash hash,
+                     const HandoffWait& wait)
     : options_(options),
       pool_(pool),
       transmit_(transmit),
       counters_(counters),
       events_(events),
       hash_(hash),
+      wait_(wait),
       table_(options.flow_capacity),
       context_(options.limits, options.worker, *this, options.budgets, options.bindings),
       tick_scale_(rte_get_tsc_hz()),
@@ -60,14 +62,27 @@ uint64_t FlowStage::ns_since_turn_began() const noexcept {
 }
 
 // What goes in the turn in which it came was not made to wait.
-void FlowStage::note_held(uint64_t since_ns) noexcept {
+void FlowStage::note_held(uint64_t since_ns, const rte_mbuf* mbuf) noexcept {
+  const uint64_t wait = wait_.of(mbuf);
   if (since_ns == now_.ns) {
-    ++sent_at_once_;
+    if (wait == 0) {
+      ++released_at_once_;
+    } else {
+      note_late(wait);
+    }
     return;
   }
   const uint64_t held_ns = now_.ns - since_ns + ns_since_turn_began();
   counters_.record(Histogram::hold_time, held_ns);
-  counters_.record(Histogram::packet_latency, held_ns);
+  counters_.record(Histogram::packet_latency, tick_scale_.ns(wait) + held_ns);
+}
+
+void FlowStage::note_late(uint64_t wait_ticks) noexcept {
+  if (late_count_ < late_.size()) {
+    late_[late_count_++] = wait_ticks;
+  } else {  // held at first, and let go within a clock reading of that
+    counters_.record(Histogram::packet_latency, tick_scale_.ns(wait_ticks) + ns_since_turn_began());
+  }
 }
 
 void FlowStage::note_holdings() noexcept {
@@ -84,11 +99,18 @@ void FlowStage::count_guard(int32_t change) noexcept {
 
 void FlowStage::end_turn() noexcept {
   note_holdings();
-  if (sent_at_once_ == 0) return;
+  const uint64_t at_once = sent_at_once_ + released_at_once_;
+  if (at_once + late_count_ == 0) return;
   if (now_.ticks != 0) {
-    counters_.record(Histogram::packet_latency, ns_since_turn_began(), sent_at_once_);
+    const uint64_t turn_ns = ns_since_turn_began();
+    if (at_once != 0) counters_.record(Histogram::packet_latency, turn_ns, at_once);
+    for (size_t i = 0; i < late_count_; ++i) {
+      counters_.record(Histogram::packet_latency, tick_scale_.ns(late_[i]) + turn_ns);
+    }
   }
   sent_at_once_ = 0;
+  released_at_once_ = 0;
+  late_count_ = 0;
 }
 
 void FlowStage::find(Burst& burst) noexcept {
@@ -136,6 +158,15 @@ void FlowStage::handle(Burst& burst, uint16_t i) noexcept {
       (packet.kind == PacketKind::tcp || table_.size() > table_.capacity() / 2)) {
     end_flow(index, FlowEnd::reset);
   }
+}
+
+void FlowStage::handle_late(Burst& burst, uint16_t i) noexcept {
+  const uint64_t wait = wait_.of(burst.mbuf[i]);  // now: it may be gone afterwards
+  const uint64_t before = sent_at_once_;
+  handle(burst, i);
+  if (wait == 0 || sent_at_once_ == before) return;
+  sent_at_once_ = before;
+  note_late(wait);
 }
 
 // Same addresses, another connection, or one that the inside end opens after all: the old flow's
@@ -322,7 +353,7 @@ bool FlowStage::release_held(Flow& flow) noexcept {
     inspection->waiting_bytes -= watch != nullptr ? segment.bytes : 0;
     --inspection->waiting_packets;
     if (watch != nullptr) advance_past(flow, *watch, segment);
-    note_held(segment.since_ns);
+    note_held(segment.since_ns, mbuf);
     if (watch != nullptr && must_be_guarded(*watch, segment)) {
       segment.sent = true;
       count_guard(1);

@@ -3,6 +3,8 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,6 +16,7 @@
 #include "dataplane/io/flow_event.h"
 #include "dataplane/io/flow_hash.h"
 #include "dataplane/io/flow_table.h"
+#include "dataplane/io/handoff.h"
 #include "dataplane/io/policy_slot.h"
 #include "dataplane/io/rate_limit.h"
 #include "dataplane/io/reply.h"
@@ -65,7 +68,7 @@ class FlowStage final : private DecisionObserver {
  public:
   /// Throws std::runtime_error when memory is short. Start-up only.
   FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmit& transmit,
-            CoreCounters counters, FlowEventSink& events, FlowHash hash);
+            CoreCounters counters, FlowEventSink& events, FlowHash hash, const HandoffWait& wait);
   ~FlowStage() override;
   FlowStage(const FlowStage&) = delete;
   FlowStage& operator=(const FlowStage&) = delete;
@@ -84,6 +87,8 @@ class FlowStage final : private DecisionObserver {
 
   /// Takes packet `i` of the burst: it is forwarded, held or dropped, and its flow moved on.
   void handle(Burst& burst, uint16_t i) noexcept;
+  /// The same for one that another worker handed over.
+  void handle_late(Burst& burst, uint16_t i) noexcept;
 
   /// Looks at as many flows as the time since the last call is worth, ends idle ones and denies
   /// those that waited too long for a verdict.
@@ -149,7 +154,8 @@ class FlowStage final : private DecisionObserver {
   void excepted(Exception condition) noexcept override;
   void scanned(uint64_t ticks) noexcept override;
   uint64_t ns_since_turn_began() const noexcept;
-  void note_held(uint64_t since_ns) noexcept;
+  void note_held(uint64_t since_ns, const rte_mbuf* mbuf) noexcept;
+  void note_late(uint64_t wait_ticks) noexcept;
   void note_time_to_verdict(const Flow& flow) noexcept;
   bool logs_all(const Flow& flow) const noexcept;
   void emit(const Flow& flow, const AppFacts& facts, FlowEvent::Type type, FlowEnd end) noexcept;
@@ -165,13 +171,17 @@ class FlowStage final : private DecisionObserver {
   CoreCounters counters_;
   FlowEventSink& events_;
   const FlowHash hash_;
+  const HandoffWait wait_;
   FlowTable table_;
   FlowContext context_;
   Now now_;
   const TickScale tick_scale_;
-  uint64_t sent_at_once_ = 0;   // packets of this turn that were not held before
-  uint32_t guard_packets_ = 0;  // of those held, copies of what has left
-  uint32_t noted_changes_ = 0;  // of the segments, that the gauges know
+  uint64_t sent_at_once_ = 0;      // packets of this turn that were not held before
+  uint64_t released_at_once_ = 0;  // the same, by what came behind them in the turn
+  size_t late_count_ = 0;
+  std::array<uint64_t, kMostTakenOver> late_{};  // the same, handed over: how many ticks before
+  uint32_t guard_packets_ = 0;                   // of those held, copies of what has left
+  uint32_t noted_changes_ = 0;                   // of the segments, that the gauges know
   uint64_t next_flow_id_;
   bool opened_since_find_ = false;  // a flow that find() could not see yet is in the table
   bool record_lost_ = false;        // of a verdict, since this was last false

@@ -45,6 +45,7 @@ FragmentStage::~FragmentStage() {
 void FragmentStage::begin_burst(Now now) noexcept {
   clock_ms_ += now.ms - last_ms_;  // wraps as the clock does
   last_ms_ = now.ms;
+  now_ticks_ = now.ticks;
   for (uint32_t i = table_.expired(clock_ms_); i != FragmentTable::kNone;
        i = table_.expired(clock_ms_)) {
     forget(i);
@@ -95,7 +96,7 @@ rte_mbuf* FragmentStage::take(rte_mbuf* mbuf, Direction direction) noexcept {
   const uint64_t hash = hash_(fragment.key);
   const unsigned owner = handoff_.owner(hash);
   if (owner == worker_) return keep(mbuf, fragment, direction, hash);
-  if (handoff_.give(owner, mbuf)) {
+  if (handoff_.give(owner, mbuf, now_ticks_)) {
     counters_.add(Counter::handed_off_outbound, direction);
   } else {
     drop(mbuf, DropReason::handoff_ring_full, direction);
@@ -163,6 +164,7 @@ rte_mbuf* FragmentStage::whole_of(const FragmentRecord& record, const Held& held
   const size_t spare = frame.size() - shape.payload_offset - payload.size();  // a fragment header
   rte_pktmbuf_trim(whole, static_cast<uint16_t>(spare));
   whole->port = held[first_at]->port;
+  handoff_.wait().copy(held[record.count - 1U], whole);  // the others waited for it
   return whole;
 }
 

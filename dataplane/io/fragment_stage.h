@@ -65,6 +65,7 @@ class FragmentStage {
   std::array<uint32_t, 2> fragments_{};  // in held_, by Direction
   uint64_t clock_ms_ = 0;                // does not wrap, as Now::ms does
   uint32_t last_ms_ = 0;
+  uint64_t now_ticks_ = 0;
 };
 
 }  // namespace sallyport

@@ -204,6 +204,7 @@ void Gateway::run() {
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
   note_rings();
+  note_missed();
   budget_keeper_.finish(unix_seconds());  // without what the workers had taken and not sent
   spdlog::info("stopped");
 }
@@ -229,6 +230,10 @@ void Gateway::note_missed() {
   counters.set(Counter::missed_queue_full_outside, outside.queue_full);
   counters.set(Counter::missed_no_buffer_inside, inside.no_buffer);
   counters.set(Counter::missed_no_buffer_outside, outside.no_buffer);
+  counters.set(Counter::port_errors_rx_inside, inside.received_damaged);
+  counters.set(Counter::port_errors_rx_outside, outside.received_damaged);
+  counters.set(Counter::port_errors_tx_inside, inside.not_sent);
+  counters.set(Counter::port_errors_tx_outside, outside.not_sent);
 }
 
 // The writer has no slots of its own: these of each core's block are this thread's.

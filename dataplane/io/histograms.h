@@ -32,7 +32,7 @@ inline constexpr size_t kHistograms = static_cast<size_t>(Histogram::count_);
 /// One line a histogram, in enum order: the stats segment, documents and tests read this.
 inline constexpr std::array<HistogramInfo, kHistograms> kHistogramInfo{{
     {Histogram::packet_latency, StatsUnit::nanoseconds, "sallyport_packet_latency_seconds",
-     "From the poll that received a packet to the end of the turn that sent it."},
+     "From the poll that received a packet to the end of the turn that sent it, on whatever core."},
     {Histogram::hold_time, StatsUnit::nanoseconds, "sallyport_hold_seconds",
      "How long packets were held for a verdict, or behind a gap, over the end of their turn."},
     {Histogram::time_to_verdict, StatsUnit::nanoseconds, "sallyport_time_to_verdict_seconds",

@@ -93,7 +93,10 @@ Port::~Port() {
 Port::Missed Port::missed() const noexcept {
   rte_eth_stats stats{};
   if (rte_eth_stats_get(id_, &stats) != 0) return {};
-  return {.queue_full = stats.imissed, .no_buffer = stats.rx_nombuf};
+  return {.queue_full = stats.imissed,
+          .no_buffer = stats.rx_nombuf,
+          .received_damaged = stats.ierrors,
+          .not_sent = stats.oerrors};
 }
 
 int Port::socket() const noexcept {

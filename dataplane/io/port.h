@@ -27,10 +27,12 @@ class Port {
   Port(Port&& other) noexcept;
   Port& operator=(Port&&) = delete;
 
-  /// Packets the port lost before they could be received.
+  /// Packets the port lost before they could be received, or after they were sent.
   struct Missed {
     uint64_t queue_full = 0;
     uint64_t no_buffer = 0;
+    uint64_t received_damaged = 0;
+    uint64_t not_sent = 0;
   };
   Missed missed() const noexcept;
 

@@ -126,7 +126,7 @@ std::expected<std::unique_ptr<StatsSegment>, std::string> StatsSegment::create(
   segment->size_ = kCoreOffset + cores.size() * kCoreStride;
   const std::string fresh = path + ".new";
   int fd = -1;
-  const auto failed = [&](const char* what) {
+  const auto failed = [&](const std::string& what) {
     const int error = errno;
     if (fd >= 0) unlink(fresh.c_str());
     return std::unexpected("stats segment " + fresh + ": cannot " + what + ": " +
@@ -137,11 +137,12 @@ std::expected<std::unique_ptr<StatsSegment>, std::string> StatsSegment::create(
     unlink(fresh.c_str());
     fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0) return failed("create");
-    if (ftruncate(fd, static_cast<off_t>(segment->size_)) != 0) {
-      const int error = errno;
+    // Not ftruncate: a full tmpfs would say so by SIGBUS, when the pages are written.
+    if (const int error = posix_fallocate(fd, 0, static_cast<off_t>(segment->size_)); error != 0) {
       close(fd);
       errno = error;
-      return failed("size");
+      return failed("get its " + std::to_string(segment->size_) +
+                    " bytes (free some there, or set paths.stats)");
     }
   }
   void* base = mmap(nullptr, segment->size_, PROT_READ | PROT_WRITE,

@@ -19,7 +19,7 @@ Worker::Worker(const FlowStageOptions& options, const PortPair& ports, Orientati
       counters_(counters),
       transmit_(ports, counters, pool, shared.datagrams),
       fragments_(shared.datagrams, shared.hash, shared.handoff, options.worker, counters),
-      flows_(options, pool, transmit_, counters, events, shared.hash) {}
+      flows_(options, pool, transmit_, counters, events, shared.hash, shared.handoff.wait()) {}
 
 void Worker::run() noexcept {
   join();
@@ -39,14 +39,31 @@ void Worker::end_all_flows() noexcept {
   flows_.end_all();
 }
 
+// Only what was handed over is asked how long it waited for that.
+template <bool kHandedOver>
+void Worker::handle_burst() noexcept {
+  if (burst_.count == 0) return;
+  flows_.find(burst_);
+  const bool orients = orientation_ == Orientation::by_initiator;
+  const OrientContext context{shared_.hash, flows_.table(), options_.limits.incomplete, counters_};
+  for (uint16_t i = 0; i < burst_.count; ++i) {
+    if (orients) orient(burst_, i, context);
+    if constexpr (kHandedOver) {
+      flows_.handle_late(burst_, i);
+    } else {
+      flows_.handle(burst_, i);
+    }
+  }
+}
+
 // One policy and one clock reading for all packets of the turn.
 uint16_t Worker::turn(const ActivePolicy* policy, Now now) noexcept {
   take_policy(policy, now);
-  uint16_t received = receive(ports_.inside);
+  uint16_t received = receive(ports_.inside, now);
   if (ports_.outside != ports_.inside)
-    received = static_cast<uint16_t>(received + receive(ports_.outside));
+    received = static_cast<uint16_t>(received + receive(ports_.outside, now));
   if (workers_ > 1) {
-    received = static_cast<uint16_t>(received + take_handed_over());
+    received = static_cast<uint16_t>(received + take_handed_over(now));
   }
   finish_turn(now);
   return received;
@@ -57,7 +74,7 @@ void Worker::handle_received(std::span<rte_mbuf* const> received, Now now) noexc
   flows_.sweep();  // a capture's clock leaps: what ended in a silence must be gone before it breaks
   const bool inside = received.front()->port == ports_.inside;
   count_received(inside, received.size(), classify(received, classify_context(), burst_));
-  handle_burst();
+  handle_burst<false>();
   finish_turn(now);
 }
 
@@ -70,12 +87,12 @@ void Worker::pass_time(Now now) noexcept {
 }
 
 // Other workers may hand over more in one turn than one burst: all of it is due, up to a bound.
-uint16_t Worker::take_handed_over() noexcept {
-  constexpr int kMostBursts = 16;
+uint16_t Worker::take_handed_over(Now now) noexcept {
+  constexpr size_t kMostBursts = kMostTakenOver / kBurst;
   uint16_t total = 0;
-  for (int i = 0; i < kMostBursts; ++i) {
+  for (size_t i = 0; i < kMostBursts; ++i) {
     std::array<rte_mbuf*, kBurst> mine;
-    const uint16_t count = shared_.handoff.take(options_.worker, mine);
+    const uint16_t count = shared_.handoff.take(options_.worker, mine, now.ticks);
     if (count == 0) break;
     uint64_t from_inside = 0;
     for (uint16_t j = 0; j < count; ++j) from_inside += mine[j]->port == ports_.inside;
@@ -84,14 +101,14 @@ uint16_t Worker::take_handed_over() noexcept {
     classify({mine.data(), count}, classify_context(), burst_);
     // What fragments make up may belong to yet another worker. Nothing else leaves again: each
     // packet and each fragment has one owner, whoever is asked.
-    give_to_owners();
-    handle_burst();
+    give_to_owners(now.ticks);
+    handle_burst<true>();
     total = static_cast<uint16_t>(total + count);
   }
   return total;
 }
 
-uint16_t Worker::receive(uint16_t port) noexcept {
+uint16_t Worker::receive(uint16_t port, Now now) noexcept {
   std::array<rte_mbuf*, kBurst> received;
   const uint16_t count = rte_eth_rx_burst(port, ports_.queue, received.data(), kBurst);
   if (count == 0) return 0;
@@ -99,8 +116,8 @@ uint16_t Worker::receive(uint16_t port) noexcept {
   for (uint16_t i = 0; i < count; ++i) received[i]->port = port;
   const uint64_t bytes = classify({received.data(), count}, classify_context(), burst_);
   count_received(port == ports_.inside, count, bytes);
-  if (workers_ > 1) give_to_owners();
-  handle_burst();
+  if (workers_ > 1) give_to_owners(now.ticks);
+  handle_burst<false>();
   return count;
 }
 
@@ -110,19 +127,8 @@ void Worker::count_received(bool inside, uint64_t packets, uint64_t bytes) noexc
   counters_.record(Histogram::burst_size, packets);
 }
 
-void Worker::handle_burst() noexcept {
-  if (burst_.count == 0) return;
-  flows_.find(burst_);
-  const bool orients = orientation_ == Orientation::by_initiator;
-  const OrientContext context{shared_.hash, flows_.table(), options_.limits.incomplete, counters_};
-  for (uint16_t i = 0; i < burst_.count; ++i) {
-    if (orients) orient(burst_, i, context);
-    flows_.handle(burst_, i);
-  }
-}
-
 // Stage 3: what belongs to another worker goes to its ring; the rest closes up.
-void Worker::give_to_owners() noexcept {
+void Worker::give_to_owners(uint64_t now_ticks) noexcept {
   uint16_t kept = 0;
   for (uint16_t i = 0; i < burst_.count; ++i) {
     const unsigned owner = shared_.handoff.owner(burst_.hash[i]);
@@ -135,7 +141,7 @@ void Worker::give_to_owners() noexcept {
         burst_.hash[kept] = burst_.hash[i];
       }
       ++kept;
-    } else if (shared_.handoff.give(owner, burst_.mbuf[i])) {
+    } else if (shared_.handoff.give(owner, burst_.mbuf[i], now_ticks)) {
       counters_.add(Counter::handed_off_outbound, burst_.direction[i]);
     } else {
       counters_.drop(DropReason::handoff_ring_full, burst_.direction[i]);

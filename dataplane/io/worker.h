@@ -60,10 +60,11 @@ class Worker {
 
  private:
   uint16_t turn(const ActivePolicy* policy, Now now) noexcept;
-  uint16_t receive(uint16_t port) noexcept;
+  uint16_t receive(uint16_t port, Now now) noexcept;
   void count_received(bool inside, uint64_t packets, uint64_t bytes) noexcept;
-  uint16_t take_handed_over() noexcept;
-  void give_to_owners() noexcept;
+  uint16_t take_handed_over(Now now) noexcept;
+  void give_to_owners(uint64_t now_ticks) noexcept;
+  template <bool kHandedOver>
   void handle_burst() noexcept;
   void finish_turn(Now now) noexcept;
   void take_policy(const ActivePolicy* policy, Now now) noexcept;

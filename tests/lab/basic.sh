@@ -8,6 +8,7 @@ flow_ended() { has_record flow "$port"; }
 lab_begin
 dataplane_start
 agent_start "$root/configs/demo/before.yaml"
+wire_begin
 
 expect allow demo/web https://allowed.sp.test/ -4
 check "the flow's end is logged too" wait_for 15 flow_ended
@@ -41,6 +42,7 @@ request https://allowed.sp.test/10mb.bin -6
 check "10 MB arrive as sent over IPv6" test "$(file_sum "$lab/body")" = "$(file_sum "$lab/www/10mb.bin")"
 
 check_books
+check "the gateway counted what was on the wires" wait_for 10 wire_agrees
 check "status answers" sallyport status --stats "$stats" --socket "$agent_socket"
 check "drops answers" sallyport drops --stats "$stats"
 check "the data plane ends in order" lab_stop dataplane

@@ -17,7 +17,29 @@ lab_begin() {
 # check_books: every packet that any core got, or made, is accounted for.
 check_books() { check "the books balance" sallyport status --books --stats "$stats"; }
 
-lab_end() { ((failures == 0)) || die 1 "$failures failed"; }
+# Whatever a test was about, of the packets that it sent none may be amiss.
+lab_end() {
+  if lab_alive dataplane; then check_books; fi
+  ((failures == 0)) || die 1 "$failures failed"
+}
+
+# wire_begin, wire_agrees: since the first call, the frames of both namespaces' eth0 are, to the frame, those that
+# the gateway received or missed, and sent. For a gateway that nothing is on its way through.
+wire_difference() {
+  local from_client to_server gateway=()
+  from_client=$(client cat /sys/class/net/eth0/statistics/tx_packets)
+  to_server=$(server cat /sys/class/net/eth0/statistics/rx_packets)
+  read -r -a gateway < <(sallyport counters --stats "$stats" --all --format json | jq -r '
+    def sum(family; labels): [.counters[] | select(.family == family and (.labels | contains(labels))) | .total] | add;
+    [sum("sallyport_packets_total"; "direction=rx,port=inside") + sum("sallyport_missed_packets_total"; "port=inside"),
+     sum("sallyport_packets_total"; "direction=tx,port=outside")] | @tsv')
+  echo "$((from_client - gateway[0])) $((to_server - gateway[1]))"
+}
+wire_begin() {
+  wire_before=$(wire_difference)
+  until sleep 1 && [[ $(wire_difference) = "$wire_before" ]]; do wire_before=$(wire_difference); done
+}
+wire_agrees() { [[ $(wire_difference) = "$wire_before" ]]; }
 
 # report WHAT FAULT: an empty fault is ok.
 report() {

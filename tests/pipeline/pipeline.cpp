@@ -7,6 +7,7 @@
 #include <rte_ring.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
@@ -55,6 +56,10 @@ class EventList final : public FlowEventSink {
 
 /// One net_ring port: what the test puts into `rx` is received, what is transmitted lands in `tx`.
 struct RingPort {
+  uint64_t frames_put = 0;
+  uint64_t bytes_put = 0;
+  uint64_t frames_taken = 0;
+  uint64_t bytes_taken = 0;
   std::vector<rte_ring*> rx;
   std::vector<rte_ring*> tx;
   std::unique_ptr<Port> port;
@@ -119,6 +124,7 @@ struct Pipeline::Parts {
           Shared{policies, clock, handoff, datagrams, FlowHash(1), stop}));
       workers.back()->join();
     }
+    stalled.resize(options.workers);
     events.room = options.event_room;
   }
   ~Parts() {
@@ -140,6 +146,7 @@ struct Pipeline::Parts {
   std::unique_ptr<StatsSegment> stats;
   EventList events;
   std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<bool> stalled;
   Now now{.ms = 1000, .unix_ns = 1'700'000'000'000'000'000, .ns = 1'000'000'000};
   size_t events_taken = 0;
   size_t (*count_allocations)() noexcept;
@@ -192,8 +199,15 @@ void Pipeline::turn_all() {
   // Often enough that what one worker hands to another is handled as well, and what fragments make
   // up at that one by a third.
   for (int i = 0; i < 3; ++i) {
-    for (auto& worker : parts_->workers) turn(*worker);
+    for (size_t w = 0; w < parts_->workers.size(); ++w) {
+      if (!parts_->stalled[w]) turn(*parts_->workers[w]);
+    }
   }
+}
+
+void Pipeline::stall(unsigned worker, bool stalled) {
+  parts_->stalled[worker] = stalled;
+  if (!stalled) turn_all();
 }
 
 void Pipeline::turn(Worker& worker) {
@@ -238,6 +252,8 @@ void Pipeline::put(unsigned port, unsigned queue, const std::vector<Bytes>& fram
     must(data != nullptr);
     std::ranges::copy(frame, data);  // an empty one, too
     must(rte_ring_enqueue(parts_->ports[port]->rx[queue], mbuf) == 0);
+    ++parts_->ports[port]->frames_put;
+    parts_->ports[port]->bytes_put += frame.size();
   }
   turn_all();
   must_balance();
@@ -251,6 +267,8 @@ std::vector<Bytes> Pipeline::take(unsigned port) {
       auto* mbuf = static_cast<rte_mbuf*>(packet);
       const auto frame = frame_of(mbuf);
       out.emplace_back(frame.begin(), frame.end());
+      ++parts_->ports[port]->frames_taken;
+      parts_->ports[port]->bytes_taken += frame.size();
       rte_pktmbuf_free(mbuf);
     }
   }
@@ -283,6 +301,34 @@ std::string Pipeline::imbalance() const {
   for (size_t i = 0; i < parts_->workers.size(); ++i) {
     const std::string wrong = imbalance_of_core(parts_->stats->book_lines(i));
     if (!wrong.empty()) return "worker " + std::to_string(i) + ", " + wrong;
+  }
+  return off_the_wire();
+}
+
+// What this thread put into the ports and took out of them, against what the workers say. Bytes
+// only of what no ring keeps.
+std::string Pipeline::off_the_wire() const {
+  const auto waiting = [](const std::vector<rte_ring*>& rings) {
+    uint64_t sum = 0;
+    for (const rte_ring* ring : rings) sum += rte_ring_count(ring);
+    return sum;
+  };
+  const std::array sides{"inside", "outside"};
+  for (size_t side = 0; side < sides.size(); ++side) {
+    const RingPort& port = *parts_->ports[side];
+    const auto differs = [&](const std::string& direction, uint64_t in_rings, uint64_t frames,
+                             uint64_t bytes) {
+      const std::string labels = "direction=" + direction + ",port=" + sides[side];
+      if (counter("sallyport_packets_total", labels) != frames) return labels + ", packets";
+      const bool same = counter("sallyport_bytes_total", labels) == bytes;
+      return in_rings == 0 && !same ? labels + ", bytes" : "";
+    };
+    const uint64_t unread = waiting(port.rx);
+    std::string wrong = differs("rx", unread, port.frames_put - unread, port.bytes_put);
+    const uint64_t untaken = waiting(port.tx);
+    if (wrong.empty())
+      wrong = differs("tx", untaken, port.frames_taken + untaken, port.bytes_taken);
+    if (!wrong.empty()) return "not what was on the wire: " + wrong;
   }
   return "";
 }

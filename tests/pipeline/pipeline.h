@@ -47,6 +47,8 @@ class Pipeline {
   /// Puts one frame into a port and lets every worker turn. `queue`: the one RSS chose.
   void from_inside(const Bytes& frame, unsigned queue = 0) { put(0, queue, {frame}); }
   void from_outside(const Bytes& frame, unsigned queue = 0) { put(1, queue, {frame}); }
+  /// Lets a worker do nothing until it is called again with false.
+  void stall(unsigned worker, bool stalled = true);
   /// Several frames in one burst.
   void burst_from_inside(const std::vector<Bytes>& frames) { put(0, 0, frames); }
   void burst_from_outside(const std::vector<Bytes>& frames) { put(1, 0, frames); }
@@ -73,8 +75,9 @@ class Pipeline {
   uint64_t drops(std::string_view reason) const {
     return counter("sallyport_drops_total", "reason=" + std::string(reason));
   }
-  /// What is wrong with a worker's books, or "". Every frame put in, every sleep and the end of all
-  /// flows is followed by a look at them: std::logic_error if they do not balance.
+  /// What is wrong with a worker's books, or with what they say of the ports, or "". Every frame
+  /// put in, every sleep and the end of all flows is followed by a look at them: std::logic_error
+  /// if they do not balance.
   std::string imbalance() const;
   /// The book between cores.
   Book book_between_cores() const;
@@ -103,6 +106,7 @@ class Pipeline {
   void turn_all();
   void turn(Worker& worker);
   void must_balance() const;
+  std::string off_the_wire() const;
   void publish(std::unique_ptr<PolicyTable> table);
 
   struct Parts;

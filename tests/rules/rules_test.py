@@ -64,7 +64,7 @@ def check_alerts(alerts):
         notes = alert.get("annotations", {})
         for key in ("summary", "description", "runbook_url"):
             check(notes.get(key), f"{name} has no {key}")
-        check(notes.get("runbook_url", "").endswith(f"docs/observability.md#{name.lower()}"), f"{name}: runbook_url")
+        check(notes.get("runbook_url") == f"docs/observability.md#{name.lower()}", f"{name}: runbook_url")
         check(alert["labels"].get("severity") in ("critical", "warning"), f"{name}: severity")
         check(f"\n### {name}\n" in manual, f"docs/observability.md has no section {name}")
         check(f"\n### {name}\n*{alert['labels']['severity'].capitalize()}.*" in manual, f"{name}: another severity there")
@@ -93,6 +93,9 @@ def check_dashboard(known):
         plain = expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
         check("$" not in plain, f"panel {title}: an unknown variable in {expression}")
         rules.append({"record": f"panel{len(rules)}", "expr": plain})
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            check_names(f"variable {variable['name']}", variable["query"]["query"], known)
     for panel in dashboard["panels"]:
         check(panel["type"] == "row" or panel.get("description"), f"panel {panel['title']} has no description")
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:

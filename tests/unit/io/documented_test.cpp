@@ -1,4 +1,5 @@
 // Every name that a counter or a record may carry is explained in docs/dataplane.md.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
@@ -41,6 +42,25 @@ TEST_CASE("each exception has its row in docs/enforcement.md, with its default a
       CHECK(named == ExceptionActions{}.set(info.id, action));
     }
   }
+}
+
+TEST_CASE("each drop reason and fault of a packet says what to do about it", "[docs]") {
+  const std::string text = document("dataplane.md");
+  const size_t section = text.find("\n## Every reason for a drop");
+  REQUIRE(section != std::string::npos);
+  const auto check = [&](std::string_view name) {
+    CAPTURE(name);
+    const size_t at = text.find("\n| `" + std::string(name) + "` | ", section);
+    REQUIRE(at != std::string::npos);
+    const std::string row = text.substr(at + 1, text.find('\n', at + 1) - at - 1);
+    REQUIRE(row.ends_with(" |"));
+    const size_t cell = row.rfind(" | ", row.size() - 3);
+    REQUIRE(cell != std::string::npos);
+    CHECK(std::ranges::count(row, '|') == 4);
+    CHECK(row.substr(cell + 3).size() > 10);
+  };
+  for (const auto& reason : kDropReasonInfo) check(reason.name);
+  for (size_t i = 1; i < kDecodeFaultInfo.size(); ++i) check(kDecodeFaultInfo[i].name);
 }
 
 TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/dataplane.md",

@@ -1,6 +1,9 @@
 // What the data plane writes is what control's reader reads.
 #include "dataplane/io/stats_segment.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -268,4 +271,37 @@ TEST_CASE("a leftover of a writer that died is replaced", "[stats]") {
   const auto segment = StatsSegment::create(folder.path / "stats", kCores);
   REQUIRE(segment);
   CHECK(read(folder.path / "stats").cores.size() == 3);
+}
+
+namespace {
+
+constexpr int kCannotMount = 77;
+
+/// In a process of its own: a disk in memory over `folder`, too small for the segment.
+int create_without_room(const fs::path& folder) {
+  if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      mount("none", folder.c_str(), "tmpfs", 0, "size=64k") != 0) {
+    return kCannotMount;
+  }
+  const auto segment = StatsSegment::create(folder / "stats", kCores);
+  if (segment) return 1;
+  const bool says = segment.error().find("No space left") != std::string::npos &&
+                    segment.error().find("paths.stats") != std::string::npos;
+  return says && fs::is_empty(folder) ? 0 : 2;
+}
+
+}  // namespace
+
+TEST_CASE("a folder without room is an error and not a signal", "[stats]") {
+  const Folder folder;
+  const pid_t child = fork();
+  if (child == 0) _exit(create_without_room(folder.path));
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kCannotMount) {
+    WARN("skipped: no right to mount a tmpfs");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
 }
