@@ -45,6 +45,17 @@ class StreamReader {
     }
     return false;
   }
+  /// The server's next bytes, in order: what a tunnel that the client asks for hangs on.
+  void answer(std::span<const uint8_t> bytes) {
+    if (stage_ != Stage::http) return;
+    http_->stream.read_server(bytes);
+    if (http_->lost()) stage_ = Stage::opaque;
+  }
+  void lose_server() {
+    if (stage_ != Stage::http) return;
+    http_->stream.lose_server();
+    if (http_->lost()) stage_ = Stage::opaque;
+  }
   /// The next byte may be read.
   bool reads() const { return stage_ != Stage::opaque; }
 
@@ -63,8 +74,11 @@ class StreamReader {
       reader.name(request.host.view());
       stream.allow();
     }
-    // What the server says to a tunnel, or did to earlier requests, is not known here.
-    bool lost() const { return stream.awaits_response() || feeder.run().over; }
+    // A server that is not followed to its answer may have agreed to a tunnel.
+    bool lost() const {
+      const bool unknown = stream.awaits_response() && !stream.reads_server();
+      return stream.opaque() || unknown || feeder.run().over;
+    }
   };
   struct Http2 {
     StreamReader& reader;
@@ -194,6 +208,24 @@ class ForwardedStream {
     settled_ = std::max(settled_, distance(first_, sequence));
   }
 
+  /// What the server says, from its `first` byte on, if none is missing.
+  void start_server(uint32_t first) {
+    if (server_next_ == 0) server_next_ = first;
+  }
+  void answer(const Packet& packet, std::span<const uint8_t> payload) {
+    const int32_t old = distance(packet.tcp_sequence, server_next_);
+    if (payload.empty() || old >= static_cast<int32_t>(payload.size())) return;
+    if (old < 0) return reader_.lose_server();
+    const auto fresh = payload.subspan(static_cast<size_t>(old));
+    reader_.answer(fresh);
+    server_next_ += static_cast<uint32_t>(fresh.size());
+  }
+
+  /// A RST that the server believes: at the byte it waits for.
+  bool is_reset_by(const Packet& packet) const {
+    return packet.tcp_sequence == first_ + static_cast<uint32_t>(taken_);
+  }
+
  private:
   struct Copy {
     uint8_t value;
@@ -205,6 +237,7 @@ class ForwardedStream {
 
   uint32_t first_;
   uint32_t next_;
+  uint32_t server_next_ = 0;
   int32_t settled_ = 0;  ///< The server has what lies before, and takes no other copy.
   int32_t taken_ = 0;    ///< reader_ has what lies before.
   std::map<int32_t, Copy> copies_;

@@ -6,13 +6,17 @@
 // Input: records of an operation byte, a place in two bytes, a length byte and as many bytes.
 // Operation: bits 0..2 what comes (see Op), 3..4 which flow, 5 odd flags, 6 IPv6, 7 FIN. With 5 and
 // 7 a client's segment has no payload: the first byte is its flags, the others its options.
-// With 5 a datagram is a QUIC Initial: how it is made (see Initial), and the name in its hello.
+// With 5 a server's segment or acknowledgement has the flags of the first byte. With 5 a datagram
+// is a QUIC Initial: how it is made (see Initial), and the name in its hello. With 5 a handshake is
+// of a connection of its own on the same ports, which starts at its place: all later places are
+// counted from there. With 7 no server answers its SYN.
 #include <array>
 #include <cstdlib>
 #include <map>
 #include <memory>
 #include <tuple>
 
+#include "tests/fuzz/forwarded_datagrams.h"
 #include "tests/fuzz/forwarded_stream.h"
 #include "tests/pipeline/conversation.h"
 #include "tests/support/allocations.h"
@@ -34,6 +38,7 @@ enum Op : uint8_t { handshake, client, server, acknowledge, datagram, answer, ra
 
 constexpr uint8_t kOddFlags = 0x20;
 constexpr uint8_t kWithFin = 0x80;
+constexpr uint8_t kWhichFlow = 0x58;
 constexpr size_t kMaxTcpOptionBytes = 40;
 
 /// A name that one of the policies below lets out, whichever is in force.
@@ -65,7 +70,9 @@ class Engine {
     pipeline_.events();
     require(pipeline_.packets_in_use() == 0);
     states_.clear();
-    streams_.clear();
+    servers_.clear();
+    datagrams_.clear();
+    firsts_.clear();
     policies_ = 0;
     pipeline_.push(kPolicy);
   }
@@ -75,7 +82,19 @@ class Engine {
     Conversation out{.pipeline = pipeline_};
     out.client_port = static_cast<uint16_t>(40000 + (op >> 3 & 3));
     if ((op & 0x40) != 0) out.client = "2001:db8::1", out.server = "2001:db8::2";
+    const auto first = firsts_.find(op & kWhichFlow);
+    if (first != firsts_.end()) out.client_first = first->second;
     return out;
+  }
+
+  void shake_hands(uint8_t op, uint16_t place) {
+    if ((op & kOddFlags) != 0) {
+      constexpr uint32_t kBefore = 1001;
+      firsts_[op & kWhichFlow] = kBefore + uint32_t{place} * 64;
+    }
+    const Conversation flow = this->flow(op);
+    pipeline_.from_inside(flow.syn());
+    if ((op & kWithFin) == 0) pipeline_.from_outside(flow.syn_ack());
   }
 
   void apply(uint8_t op, uint16_t place, const Bytes& bytes) {
@@ -83,16 +102,18 @@ class Engine {
     const auto offset = static_cast<uint32_t>(static_cast<int16_t>(place));
     switch (static_cast<Op>(op & 7)) {
       case handshake:
-        pipeline_.from_inside(flow.syn());
-        pipeline_.from_outside(flow.syn_ack());
-        return;
+        return shake_hands(op, place);
       case client:
         return pipeline_.from_inside(client_segment(flow, op, offset, bytes));
       case server:
         return pipeline_.from_outside(
-            flow.in().seq(flow.server_first + offset).payload(bytes).frame());
-      case acknowledge:
-        return pipeline_.from_outside(flow.in().ack(flow.client_first + offset).frame());
+            server_segment(flow.in().seq(flow.server_first + offset).payload(bytes), op, bytes));
+      case acknowledge: {
+        const bool syn = (op & kOddFlags) != 0 && !bytes.empty() && (bytes[0] & kSyn) != 0;
+        return pipeline_.from_outside(server_segment(
+            flow.in().seq(flow.server_first - (syn ? 1 : 0)).ack(flow.client_first + offset), op,
+            bytes));
+      }
       case datagram:
         return pipeline_.from_inside(
             udp(flow.client, flow.client_port, flow.server, place)
@@ -135,6 +156,11 @@ class Engine {
     }
   }
 
+  static Bytes server_segment(PacketBuilder segment, uint8_t op, const Bytes& bytes) {
+    if ((op & kOddFlags) != 0 && !bytes.empty()) segment.flags(bytes[0]);
+    return segment.frame();
+  }
+
   static Bytes quic_initial(const Bytes& spec) {
     const uint8_t how = spec.empty() ? uint8_t{0} : spec[0];
     const std::string name(spec.begin() + (spec.empty() ? 0 : 1), spec.end());
@@ -156,12 +182,24 @@ class Engine {
       states_[{key.ip_protocol, key.inside, key.inside_port, key.outside, key.outside_port}] =
           event.state;
       if (event.type != FlowEvent::Type::flow || event.key.ip_protocol != kIpProtocolTcp) continue;
-      streams_.erase({event.key.inside, event.key.inside_port, event.key.outside_port});
+      servers_.erase({event.key.inside, event.key.inside_port, event.key.outside_port});
+    }
+    // First what the server says, which lets go what waited for it.
+    for (const Bytes& frame : pipeline_.to_inside()) {
+      Packet packet;
+      if (decode(frame, packet) != DecodeFault::none) continue;
+      const std::span payload =
+          std::span(frame).subspan(packet.payload_offset, packet.payload_bytes);
+      if (packet.kind == PacketKind::tcp) to_client(packet, payload);
+      if (packet.kind == PacketKind::udp) datagram_to_client(packet, payload);
     }
     for (const Bytes& frame : pipeline_.to_outside()) {
       Packet packet;
       require(decode(frame, packet) == DecodeFault::none);
-      if (packet.kind == PacketKind::tcp) to_server(packet, frame);
+      const std::span payload =
+          std::span(frame).subspan(packet.payload_offset, packet.payload_bytes);
+      if (packet.kind == PacketKind::tcp) to_server(packet, payload);
+      if (packet.kind == PacketKind::udp) datagram_to_server(packet, payload);
       const bool has_ports = packet.kind == PacketKind::tcp || packet.kind == PacketKind::udp;
       if (!has_ports || packet.payload_bytes == 0) continue;
       const Endpoints& flow = packet.flow;
@@ -170,37 +208,70 @@ class Engine {
       const bool allowed = found != states_.end() && found->second == FlowState::allowed;
       require(allowed);
     }
-    for (const Bytes& frame : pipeline_.to_inside()) {
-      Packet packet;
-      if (decode(frame, packet) != DecodeFault::none || packet.kind != PacketKind::tcp) continue;
-      to_client(packet);
+  }
+
+  // The one server that no policy lets out by its address.
+  bool is_followed(const IpAddress& server, const Packet& packet) const {
+    return (server == server4_ || server == server6_) && packet.vlan_tags == 0;
+  }
+
+  void datagram_to_server(const Packet& packet, std::span<const uint8_t> payload) {
+    const Endpoints& flow = packet.flow;
+    if (!is_followed(flow.destination, packet)) return;
+    datagrams_
+        .try_emplace({flow.source, flow.source_port, flow.destination_port}, is_allowed_name,
+                     flow.destination_port)
+        .first->second.forward(payload);
+  }
+
+  void datagram_to_client(const Packet& packet, std::span<const uint8_t> payload) {
+    const Endpoints& flow = packet.flow;
+    if (!is_followed(flow.source, packet)) return;
+    datagrams_
+        .try_emplace({flow.destination, flow.destination_port, flow.source_port}, is_allowed_name,
+                     flow.source_port)
+        .first->second.answer(payload);
+  }
+
+  // A server takes a SYN where it has no connection, and gives one up by a RST in its place. One
+  // that is taken up midway is not followed: where its stream starts, only the engine knows.
+  void to_server(const Packet& packet, std::span<const uint8_t> payload) {
+    const Endpoints& flow = packet.flow;
+    if (!is_followed(flow.destination, packet)) return;
+    const StreamKey key{flow.source, flow.source_port, flow.destination_port};
+    const auto found = servers_.find(key);
+    if ((packet.tcp_flags & (kSyn | kAck)) == kSyn) {
+      const auto first = packet.tcp_sequence + 1;
+      if (found == servers_.end()) {
+        servers_.try_emplace(key, first, is_allowed_name, flow.destination_port);
+      }
+      return;
+    }
+    if (found == servers_.end()) return;
+    if ((packet.tcp_flags & kRst) == 0) {
+      found->second.forward(packet, payload);
+    } else if (found->second.is_reset_by(packet)) {
+      servers_.erase(found);
     }
   }
 
-  void to_server(const Packet& packet, std::span<const uint8_t> frame) {
+  // Whatever was thought of the server, by its answer to a SYN it has told which one it took.
+  void to_client(const Packet& packet, std::span<const uint8_t> payload) {
     const Endpoints& flow = packet.flow;
-    const auto found = streams_.find({flow.source, flow.source_port, flow.destination_port});
-    const bool other_flow = flow.destination != server4_ && flow.destination != server6_;
-    if (found == streams_.end() || other_flow || packet.vlan_tags != 0) return;
-    found->second.forward(packet, frame.subspan(packet.payload_offset, packet.payload_bytes));
-  }
-
-  // A connection starts with the server's answer to its SYN. One that is taken up midway is not
-  // followed: where its stream starts, only the engine knows.
-  void to_client(const Packet& packet) {
-    const Endpoints& flow = packet.flow;
-    if ((packet.tcp_flags & kAck) == 0 || packet.vlan_tags != 0) return;
-    // The one server that no policy lets out by its address.
-    if (flow.source != server4_ && flow.source != server6_) return;
+    if ((packet.tcp_flags & kAck) == 0 || !is_followed(flow.source, packet)) return;
     const StreamKey key{flow.destination, flow.destination_port, flow.source_port};
-    const auto found = streams_.find(key);
-    if (found != streams_.end()) found->second.acknowledge(packet.tcp_acknowledgement);
-    if ((packet.tcp_flags & kSyn) == 0) return;
-    if (found != streams_.end()) {
-      if (found->second.first() == packet.tcp_acknowledgement) return;
-      streams_.erase(found);
+    auto found = servers_.find(key);
+    if (found != servers_.end()) found->second.acknowledge(packet.tcp_acknowledgement);
+    if ((packet.tcp_flags & kSyn) == 0) {
+      if (found != servers_.end()) found->second.answer(packet, payload);
+      return;
     }
-    streams_.try_emplace(key, packet.tcp_acknowledgement, is_allowed_name, flow.source_port);
+    if (found != servers_.end() && found->second.first() != packet.tcp_acknowledgement) {
+      servers_.erase(found);
+    }
+    found = servers_.try_emplace(key, packet.tcp_acknowledgement, is_allowed_name, flow.source_port)
+                .first;
+    found->second.start_server(packet.tcp_sequence + 1);
   }
 
   static constexpr std::string_view kOther =
@@ -220,7 +291,9 @@ class Engine {
 
   Pipeline pipeline_;
   std::map<std::tuple<uint8_t, IpAddress, uint16_t, IpAddress, uint16_t>, FlowState> states_;
-  std::map<StreamKey, ForwardedStream> streams_;
+  std::map<StreamKey, ForwardedStream> servers_;  ///< What each has of its connection.
+  std::map<StreamKey, ForwardedDatagrams> datagrams_;
+  std::map<uint8_t, uint32_t> firsts_;  ///< Client's first bytes, of flows that began anew.
   int policies_ = 0;
 };
 
