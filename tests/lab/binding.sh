@@ -24,6 +24,10 @@ spec:
       action: Allow
       to: {domainNames: [allowed.sp.test]}
       destinationBinding: enforce
+    - name: aliased
+      action: Allow
+      to: {domainNames: [new.sp.test]}
+      destinationBinding: enforce
     - name: tried
       action: Allow
       to: {domainNames: [old.sp.test]}
@@ -35,11 +39,12 @@ dnsmasq_ready() { server ss -Hlun sport = :53 | grep -q . || lab_dead dnsmasq; }
 dnsmasq_start() {
   lab_spawn dnsmasq ip netns exec sp-server dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts \
     --user=nobody --group=nogroup --pid-file= --log-facility=- --bind-interfaces --listen-address="$server_ip4" \
-    --local-ttl="$ttl" --address="/allowed.sp.test/$server_ip4" --cname=alias.sp.test,allowed.sp.test
+    --local-ttl="$ttl" --host-record="allowed.sp.test,$server_ip4,$server_ip6" --cname=new.sp.test,allowed.sp.test
   wait_for 5 dnsmasq_ready || die 1 "dnsmasq did not start"
   lab_alive dnsmasq || die 1 "dnsmasq ended: $(tail -n 3 "$lab/log/dnsmasq.err")"
 }
 resolve() { client dig "@$server_ip4" +tries=1 +timeout=2 +short "$@" A | grep -q "$server_ip4"; }
+resolve6() { client dig "@$server_ip4" +tries=1 +timeout=2 +short "$@" AAAA | grep -q "$server_ip6"; }
 would_deny() { [[ $(record verdict "$port" | jq -r '[.policy.would_deny, .policy.reason] | join(" ")') = "true destination_binding" ]]; }
 
 # Some fifteen seconds long.
@@ -69,6 +74,17 @@ expect deny bound/hub https://allowed.sp.test/ -4 --connect-to "allowed.sp.test:
 expect allow bound/tried https://old.sp.test/ -4
 check "audit says that it would be denied" would_deny
 
+expect deny bound/hub https://allowed.sp.test/ -6
+check "the IPv6 address is resolved" resolve6 allowed.sp.test
+expect allow bound/hub https://allowed.sp.test/ -6
+expect deny bound/aliased https://new.sp.test/ -4
+check "an alias is resolved" resolve new.sp.test
+expect allow bound/aliased https://new.sp.test/ -4
+expect deny bound/aliased https://new.sp.test/ -6
+check "and its IPv6 address" resolve6 new.sp.test
+expect allow bound/aliased https://new.sp.test/ -6
+
+check "the name is resolved again" resolve allowed.sp.test
 check "a download begins" download_start
 sleep $((ttl + 5))   # until the address may not be gone to any more
 check "it still runs" lab_alive download
