@@ -7,7 +7,7 @@
 namespace sallyport {
 
 /// The page behind `?`; headings begin at the margin. At most 78 columns.
-inline constexpr std::array<std::string_view, 42> kTopHelp{
+inline constexpr std::array<std::string_view, 44> kTopHelp{
     "KEYS",
     "  Up Down, k j   another core; on long pages, scroll; PgUp PgDn by ten",
     "  Enter          zoom into the core: quantiles, ports, verdicts, drop reasons",
@@ -22,10 +22,12 @@ inline constexpr std::array<std::string_view, 42> kTopHelp{
     "  BUSY%          polls that found packets, of all polls: not of time",
     "  DROP/s         packets dropped, for any reason, denied ones among them",
     "  PACKET LATENCY from the poll that received a packet to the end of the turn",
-    "                 that sent it, the time that it was held included",
+    "                 that sent it, waits for a verdict or another core included",
     "  TO VERDICT     time to verdict: from the first client bytes that it is about",
     "  RX, TX P/s b/s packets and bits received from and sent to a port",
     "  VERD/s         verdicts on flows, requests and DNS queries",
+    "  DENY/s         denials that were carried out; what audit let pass has a line",
+    "                 of its own behind them, \"passed by audit alone\"",
     "  PEND           flows that wait for their verdict now",
     "  HELD           packets that are kept now: for a verdict, or to compare",
     "                 retransmissions with",

@@ -41,7 +41,7 @@ Json drops_json(const TopModel& model, const TopCore& core) {
   return out;
 }
 
-/// {"tls": {"allow": {per_second, total}, "deny": …}, …}
+/// {"tls": {"allow": {per_second, total}, "deny": …, "audit": …}, …}
 Json verdicts_json(const TopModel& model, const TopCore& core) {
   Json out = Json::object();
   for (size_t i = 0; i < model.counters.size(); ++i) {
@@ -49,13 +49,9 @@ Json verdicts_json(const TopModel& model, const TopCore& core) {
     const auto protocol = label_of(info, "sallyport_verdicts_total", "protocol");
     const auto action = label_of(info, "sallyport_verdicts_total", "action");
     if (protocol.empty() || action.empty()) continue;
-    TopCounter value = core.counters[i];
-    // Another mode of the same action may have come before.
-    if (const Json& there = out[protocol][action]; there.is_object()) {
-      value.total += number_member(there, "total");
-      value.per_second += there.value("per_second", 0.0);
-    }
-    out[protocol][action] = counter_json(value);
+    // A denial that audit let pass was none.
+    const bool audited = label_of(info, "sallyport_verdicts_total", "mode") == "audit";
+    out[protocol][audited ? "audit" : action] = counter_json(core.counters[i]);
   }
   return out;
 }

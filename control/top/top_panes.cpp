@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
 #include <map>
 
@@ -64,15 +65,19 @@ std::string short_name(const StatsCounter& counter) {
   return name;
 }
 
-/// What `family` has for these two labels, over all others.
+/// A label and the value that is asked for.
+using Wanted = std::pair<const char*, std::string_view>;
+
+/// What `family` has for these labels, over all others.
 TopCounter sum_of(const TopModel& model, const TopCore& core, std::string_view family,
-                  std::pair<const char*, std::string_view> first,
-                  std::pair<const char*, std::string_view> second) {
+                  std::initializer_list<Wanted> labels) {
   TopCounter sum;
   for (size_t i = 0; i < model.counters.size(); ++i) {
     const StatsCounter& info = model.counters[i];
-    if (label_of(info, family, first.first) != first.second) continue;
-    if (label_of(info, family, second.first) != second.second) continue;
+    const auto differs = [&](const Wanted& one) {
+      return label_of(info, family, one.first) != one.second;
+    };
+    if (std::ranges::any_of(labels, differs)) continue;
     sum.total += core.counters[i].total;
     sum.per_second += core.counters[i].per_second;
   }
@@ -119,22 +124,30 @@ Pane drops_pane(const TopModel& model, const TopCore& core, bool all) {
   return counters_pane(model, "DROPS BY REASON", drops);
 }
 
+// What audit let pass was not denied: it stands apart, where there is any.
 Pane verdicts_pane(const TopModel& model, const TopCore& core) {
+  constexpr Wanted kEnforced{"mode", "enforce"};
+  constexpr size_t kAuditedWidth = kShortNameWidth + 2 * (kFigureWidth + 1);
   constexpr const char* kFamily = "sallyport_verdicts_total";
   Pane pane{heading(fmt::format("{}{:>7} {:>6} {:>6} {:>6}", fitted("VERDICTS", kShortNameWidth),
                                 "ALLOW/s", "TOTAL", "DENY/s", "TOTAL"))};
   for (const std::string& protocol : values_of(model, kFamily, "protocol")) {
-    const auto of = [&](std::string_view action) {
-      return sum_of(model, core, kFamily, {"protocol", protocol}, {"action", action});
-    };
-    const TopCounter allowed = of("allow");
-    const TopCounter denied = of("deny");
+    const TopCounter allowed =
+        sum_of(model, core, kFamily, {{"protocol", protocol}, {"action", "allow"}});
+    const TopCounter denied =
+        sum_of(model, core, kFamily, {{"protocol", protocol}, {"action", "deny"}, kEnforced});
     pane.push_back(
         {.text =
              fmt::format("{} {} {} {} {}", fitted(protocol, kShortNameWidth),
                          rate(model, allowed.per_second), total_text(allowed.total, kFigureWidth),
                          rate(model, denied.per_second), total_text(denied.total, kFigureWidth)),
          .emphasis = allowed.total + denied.total == 0 ? Emphasis::quiet : Emphasis::none});
+  }
+  const TopCounter audited = sum_of(model, core, kFamily, {{"action", "deny"}, {"mode", "audit"}});
+  if (audited.total != 0) {
+    pane.push_back({.text = fmt::format("{} {} {}", fitted("passed by audit alone", kAuditedWidth),
+                                        rate(model, audited.per_second),
+                                        total_text(audited.total, kFigureWidth))});
   }
   return pane;
 }
@@ -146,7 +159,7 @@ Pane ports_pane(const TopModel& model, const TopCore& core) {
                                 "RX P/s", "RX b/s", "TX P/s", "TX b/s"))};
   for (const std::string& port : values_of(model, kPackets, "port")) {
     const auto of = [&](const char* family, std::string_view direction) {
-      return sum_of(model, core, family, {"port", port}, {"direction", direction}).per_second;
+      return sum_of(model, core, family, {{"port", port}, {"direction", direction}}).per_second;
     };
     pane.push_back(
         {.text = fmt::format("{} {} {} {} {}", fitted(port, kShortNameWidth),

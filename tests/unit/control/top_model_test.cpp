@@ -199,6 +199,7 @@ TEST_CASE("JSON has base units and names that stay", "[top]") {
   Two two;
   value_of(two.after, 0, "sallyport_packets_total", kInside) = 3000;
   value_of(two.after, 0, "sallyport_verdicts_total", "action=allow,mode=enforce,protocol=tls") = 6;
+  value_of(two.after, 0, "sallyport_verdicts_total", "action=deny,mode=audit,protocol=tls") = 5;
   value_of(two.after, 1, "sallyport_drops_total", "reason=denied") = 4;
   two.after.cores[0].recorded[0] = {1000, 1000};
   two.after.cores[0].recorded[2] = {8};
@@ -214,6 +215,8 @@ TEST_CASE("JSON has base units and names that stay", "[top]") {
   CHECK(json["total"]["drops_by_reason"]["denied"] == Json{{"per_second", 2.0}, {"total", 4}});
   CHECK(json["total"]["verdicts_by_protocol"]["tls"]["allow"]["total"] == 6);
   CHECK(json["total"]["verdicts_by_protocol"]["dns"]["allow"]["total"] == 0);
+  CHECK(json["total"]["verdicts_by_protocol"]["tls"]["deny"]["total"] == 0);
+  CHECK(json["total"]["verdicts_by_protocol"]["tls"]["audit"]["total"] == 5);
   const Json& histograms = json["total"]["histograms"];
   CHECK(histograms["sallyport_packet_latency_seconds"]["p50"].get<double>() ==
         Approx(1e-6).epsilon(0.016));

@@ -104,6 +104,22 @@ denied                 7.50         15    dns           0        0    0        0
 )");
 }
 
+TEST_CASE("what audit let pass is not among the denials", "[top]") {
+  const StatsFile before = made_gateway();
+  StatsFile after = made_gateway(kStart + 3 * kSecond);
+  const auto set = [&](std::string_view labels, uint64_t value) {
+    value_of(after, 0, "sallyport_verdicts_total", labels) = value;
+  };
+  set("action=allow,mode=enforce,protocol=tls", 8);
+  set("action=deny,mode=enforce,protocol=tls", 2);
+  const std::string without = shown(between(before, after), {}, 24, 80).text();
+  CHECK(without.find("audit") == std::string::npos);
+  set("action=deny,mode=audit,protocol=tls", 6000);
+  const std::string with = shown(between(before, after), {}, 24, 80).text();
+  CHECK(with.find("tls        4.00        8 1.00        2\n") != std::string::npos);
+  CHECK(with.find("passed by audit alone    3.00 k   6000\n") != std::string::npos);
+}
+
 TEST_CASE("one core on 120 columns", "[top]") {
   TopView view;
   view.page = TopPage::core;

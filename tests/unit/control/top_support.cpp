@@ -29,6 +29,7 @@ StatsFile made_gateway(uint64_t unix_ns) {
                    {"sallyport_resets_sent_total", ""},
                    {"sallyport_verdicts_total", "action=allow,mode=enforce,protocol=tls"},
                    {"sallyport_verdicts_total", "action=deny,mode=enforce,protocol=tls"},
+                   {"sallyport_verdicts_total", "action=deny,mode=audit,protocol=tls"},
                    {"sallyport_verdicts_total", "action=allow,mode=enforce,protocol=dns"},
                    {"sallyport_events_lost_total", "cause=ring_full"},
                    {"sallyport_polls_total", "result=busy"},

@@ -9,6 +9,7 @@
 #include "dataplane/inspect/drop_reason.h"
 #include "dataplane/inspect/fault_info.h"
 #include "dataplane/inspect/flow.h"
+#include "dataplane/io/counter_units.h"
 #include "dataplane/io/counters.h"
 #include "dataplane/io/histograms.h"
 
@@ -71,6 +72,12 @@ TEST_CASE("each counter, drop reason, fault and flow reason has its row in docs/
     CHECK(text.find("\n| `" + std::string(name) + "` |") != std::string::npos);
   };
   for (const auto& counter : kCounterInfo) check(counter.family);
+  for (const FamilyUnit& family : kFamilyUnits) {
+    CAPTURE(family.family);
+    const std::string row =
+        "\n| `" + std::string(family.family) + "` | " + std::string(family.unit) + " |";
+    CHECK(text.find(row) != std::string::npos);
+  }
   for (const auto& reason : kDropReasonInfo) check(reason.name);
   for (size_t i = 1; i < kDecodeFaultInfo.size(); ++i) check(kDecodeFaultInfo[i].name);
   for (size_t i = 1; i < kInspectFaultInfo.size(); ++i) check(kInspectFaultInfo[i].name);
