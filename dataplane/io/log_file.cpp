@@ -75,6 +75,7 @@ bool LogFile::open_anew(uint64_t now_unix_ns) {
   period_ = period_of(size_ > 0 ? written_ns : now_unix_ns);
   torn_ = false;
   reopen_ = false;
+  if (archive_) archive_->poke();  // what was written is so no more
   return true;
 }
 
@@ -118,7 +119,6 @@ void LogFile::rotate(LogArchive& archive, uint64_t now_unix_ns) {
   reopen_ = true;  // until it was: nothing else is rotated, and the old file is written on
   if (!open_anew(now_unix_ns)) return complain("create it", errno, kAdvice);
   tried_ns_ = 0;
-  archive.poke();
 }
 
 void LogFile::take(const LogBatch& batch, uint64_t now_unix_ns) {
