@@ -76,6 +76,7 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
 
 Gateway::~Gateway() {
   workers_.clear();
+  if (log_) log_->end();  // its thread asks log_ for what was lost, up to there
   log_.reset();
   rings_.clear();
   ports_.clear();
