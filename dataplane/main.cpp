@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <map>
@@ -19,6 +20,9 @@ using namespace sallyport;
 constexpr int kBadInput = 2;
 
 int run_gateway(const std::string& path) {
+  // A flow log or a standard error that is a pipe loses its reader: an error of that write, which
+  // is counted, and never the end of the packet path. Before any thread exists.
+  std::signal(SIGPIPE, SIG_IGN);
   const auto config = load_gateway_config(path);
   if (!config) {
     for (const Diagnostic& diagnostic : config.error()) {

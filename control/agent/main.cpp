@@ -167,6 +167,8 @@ int run(const MainOptions& options) {
 }  // namespace sallyport
 
 int main(int argc, char** argv) {
+  // The log's reader may end, and so may any client: neither ends the agent.
+  static_cast<void>(::signal(SIGPIPE, SIG_IGN));
   try {
     sallyport::MainOptions options;
     CLI::App app("sallyport-control: loads, checks and pushes policy to sallyport-dataplane");

@@ -76,6 +76,7 @@ Gateway::Gateway(const GatewayConfig& config, Eal eal)
 
 Gateway::~Gateway() {
   workers_.clear();
+  if (log_) log_->end();  // its thread asks log_ for what was lost, up to there
   log_.reset();
   rings_.clear();
   ports_.clear();
@@ -139,7 +140,9 @@ std::string Gateway::open_files() {
   for (size_t i = 0; i < rings_.size(); ++i) {
     sources.push_back({.ring = rings_[i].get(), .core = config_.worker_cores[i]});
   }
-  auto log = FlowLog::start(config_.flow_log, config_.log, std::move(sources), names_);
+  LogOptions options = config_.log;
+  options.holds_back = config_.exceptions[Exception::log_ring_full] != ExceptionAction::pass_flow;
+  auto log = FlowLog::start(config_.flow_log, options, std::move(sources), names_);
   if (!log) return log.error();
   log_ = std::move(*log);
 
@@ -147,7 +150,7 @@ std::string Gateway::open_files() {
   if (!stats) return stats.error();
   stats_ = std::move(*stats);
   telemetry_ = std::make_unique<Telemetry>(*stats_);
-  log_->beat_at(stats_->log_writer_heartbeat());
+  log_->watch([this](uint64_t turned_unix_ns) { note_log(turned_unix_ns); });
   CoreCounters first = stats_->counters(0);
   for (const ExceptionInfo& info : kExceptionInfo) {
     first.fails_open(info.id, config_.exceptions[info.id] == ExceptionAction::pass_flow);
@@ -203,9 +206,11 @@ void Gateway::run() {
   serve_until_signalled();
   stop_.store(true, std::memory_order_relaxed);
   rte_eal_mp_wait_lcore();
-  note_rings();
-  note_missed();
   budget_keeper_.finish(unix_seconds());  // without what the workers had taken and not sent
+  log_->end();
+  note_missed();
+  note_lost_events();
+  note_rings();
   spdlog::info("stopped");
 }
 
@@ -236,13 +241,20 @@ void Gateway::note_missed() {
   counters.set(Counter::port_errors_tx_outside, outside.not_sent);
 }
 
-// The writer has no slots of its own: these of each core's block are this thread's.
+// The log's thread, so that it does not wait for whatever holds the control thread up.
+void Gateway::note_log(uint64_t turned_unix_ns) {
+  stats_->log_writer_heartbeat().store(turned_unix_ns, std::memory_order_relaxed);
+  note_lost_events();
+}
+
+// The writer has no slots of its own: these of each core's block are the log's thread's, and the
+// control thread's when that has ended.
 void Gateway::note_lost_events() {
   static constexpr std::pair<Counter, LogLoss> kCauses[] = {
       {Counter::events_lost_write_failed, LogLoss::write_failed},
       {Counter::events_lost_sink_gone, LogLoss::sink_gone},
       {Counter::events_lost_sink_slow, LogLoss::sink_slow}};
-  for (size_t i = 0; i < workers_.size(); ++i) {
+  for (size_t i = 0; i < rings_.size(); ++i) {
     CoreCounters counters = stats_->counters(i);
     for (const auto& [counter, cause] : kCauses) counters.set(counter, log_->losses().of(i, cause));
   }
@@ -302,7 +314,6 @@ void Gateway::serve_until_signalled() {
     keeper_->tick(unix_seconds());
     keep_budgets();
     keep_bindings();
-    note_lost_events();
     note_rings();
   }
   close(signal_fd);

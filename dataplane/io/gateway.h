@@ -46,6 +46,7 @@ class Gateway {
   void log_preflight() const;
   void launch();
   void note_missed();
+  void note_log(uint64_t turned_unix_ns);
   void note_lost_events();
   void note_rings();
   void keep_budgets();

@@ -60,10 +60,32 @@ bool write_whole(int fd, const char* data, size_t size) {
   return true;
 }
 
+/// Files beside the log whose names are its own, a time, and `suffix` or nothing. Only what this
+/// program has named itself: a neighbour's files are not ours to remove.
+std::vector<std::string> files_beside(const std::string& path, std::string_view suffix,
+                                      bool suffix_required) {
+  std::vector<std::string> out;
+  const std::string prefix = fs::path(path).filename().string() + ".";
+  fs::path folder = fs::path(path).parent_path();
+  if (folder.empty()) folder = ".";
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    std::string_view time = std::string_view(name).substr(prefix.size());
+    const bool suffixed = time.ends_with(suffix);
+    if (suffixed) time.remove_suffix(suffix.size());
+    if ((suffixed || !suffix_required) && is_time(time)) out.push_back(at->path().string());
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
 }  // namespace
 
-LogArchive::LogArchive(std::string path, uint32_t keep, bool compress)
-    : path_(std::move(path)), keep_(keep), compress_(compress) {
+LogArchive::LogArchive(std::string path, uint32_t keep, bool compress,
+                       std::chrono::milliseconds retry)
+    : path_(std::move(path)), keep_(keep), compress_(compress), retry_(retry) {
   const std::vector<std::string> files = rotated(path_);
   if (!files.empty()) last_micros_ = micros_of(files.back().substr(path_.size() + 1));
   thread_ = std::thread([this] { run(); });
@@ -88,59 +110,68 @@ std::string LogArchive::next_name(uint64_t unix_ns) {
   std::strftime(date, sizeof date, "%Y%m%dT%H%M%S", &parts);
   std::snprintf(name, sizeof name, ".%s.%06uZ", date,
                 static_cast<unsigned>(last_micros_ % kMicros));
-  return path_ + name;
+  const std::lock_guard lock(mutex_);
+  return written_ = path_ + name;
 }
 
 void LogArchive::poke() {
   {
     const std::lock_guard lock(mutex_);
+    written_.clear();
     work_ = true;
   }
   poked_.notify_one();
 }
 
-// Only what this program has named itself: a neighbour's files are not ours to remove.
+bool LogArchive::is_written(const std::string& file) {
+  const std::lock_guard lock(mutex_);
+  return file == written_;
+}
+
 std::vector<std::string> LogArchive::rotated(const std::string& path) {
-  std::vector<std::string> out;
-  const std::string prefix = fs::path(path).filename().string() + ".";
-  fs::path folder = fs::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    std::string_view time = std::string_view(name).substr(prefix.size());
-    if (time.ends_with(kCompressed)) time.remove_suffix(kCompressed.size());
-    if (is_time(time)) out.push_back(at->path().string());
-  }
-  std::ranges::sort(out);
-  return out;
+  return files_beside(path, kCompressed, false);
 }
 
 void LogArchive::run() {
   setpriority(PRIO_PROCESS, 0, 19);  // on Linux of this thread alone
-  while (work_came()) tidy();
+  remove_unfinished();
+  while (work_came()) done_ = tidy();
+}
+
+// Of a run that was killed in the middle of one.
+void LogArchive::remove_unfinished() {
+  const std::string suffix = std::string(kCompressed) + std::string(kUnfinished);
+  for (const std::string& file : files_beside(path_, suffix, true)) unlink(file.c_str());
 }
 
 bool LogArchive::work_came() {
   std::unique_lock lock(mutex_);
-  poked_.wait(lock, [this] { return work_ || stop_.load(std::memory_order_relaxed); });
+  const auto comes = [this] { return work_ || stop_.load(std::memory_order_relaxed); };
+  if (done_) {
+    poked_.wait(lock, comes);
+  } else {
+    poked_.wait_for(lock, retry_, comes);
+  }
   work_ = false;
   return !stop_.load(std::memory_order_relaxed);
 }
 
-// The oldest go first, so that a full disk has room for what compressing needs.
-void LogArchive::tidy() {
+// The oldest go first, so that a full disk has room for what compressing needs. A file gets its
+// name behind next_name() and before poke(): one that is listed and not is_written() is complete.
+bool LogArchive::tidy() {
   std::vector<std::string> files = rotated(path_);
   const size_t surplus = files.size() > keep_ ? files.size() - keep_ : 0;
   for (size_t i = 0; i < surplus; ++i) {
-    if (unlink(files[i].c_str()) == 0) continue;
+    if (is_written(files[i]) || unlink(files[i].c_str()) == 0) continue;
     spdlog::warn("flow log: {} cannot be removed: {}", files[i], std::strerror(errno));
   }
-  if (!compress_) return;
+  if (!compress_) return true;
+  bool done = true;
   for (size_t i = surplus; i < files.size() && !stop_.load(std::memory_order_relaxed); ++i) {
-    if (!files[i].ends_with(kCompressed)) compress_file(files[i]);
+    if (files[i].ends_with(kCompressed) || is_written(files[i])) continue;
+    done = compress_file(files[i]) && done;
   }
+  return done;
 }
 
 bool LogArchive::compress_file(const std::string& from) {
@@ -150,7 +181,7 @@ bool LogArchive::compress_file(const std::string& from) {
     const int error = errno;
     unlink(unfinished.c_str());
     if (stop_.load(std::memory_order_relaxed)) return false;
-    spdlog::warn("flow log: {} stays uncompressed, cannot {}: {}", from, what,
+    spdlog::warn("flow log: {} stays uncompressed for now, cannot {}: {}", from, what,
                  std::strerror(error));
     return false;
   };

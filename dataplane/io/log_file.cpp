@@ -13,8 +13,19 @@ namespace {
 constexpr uint64_t kMegabyte = uint64_t{1} << 20;
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
+// Does not wait for a FIFO's reader: without one, errno is ENXIO. What is written later does wait,
+// so that a pipe gets whole lines.
 int open_log(const std::string& path) {
-  return ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
+  if (fd >= 0) fcntl(fd, F_SETFL, O_APPEND);
+  return fd;
+}
+
+std::string open_error(int error) {
+  return error == ENXIO
+             ? "nobody reads it (a FIFO without a reader, or a socket); start its reader "
+               "first"
+             : std::strerror(error);
 }
 
 }  // namespace
@@ -26,7 +37,7 @@ std::expected<std::unique_ptr<LogFile>, std::string> LogFile::open(const std::st
                                                                    uint64_t now_unix_ns) {
   std::unique_ptr<LogFile> file(new LogFile(path, options, std::move(cores), losses));
   if (!file->open_anew(now_unix_ns)) {
-    return std::unexpected("flow log " + path + ": cannot open: " + std::strerror(errno) +
+    return std::unexpected("flow log " + path + ": cannot open: " + open_error(errno) +
                            " (paths.flow_log in the configuration)");
   }
   if (file->regular_ && (file->rotate_bytes_ != 0 || file->rotate_seconds_ != 0)) {
@@ -64,6 +75,7 @@ bool LogFile::open_anew(uint64_t now_unix_ns) {
   period_ = period_of(size_ > 0 ? written_ns : now_unix_ns);
   torn_ = false;
   reopen_ = false;
+  if (archive_) archive_->poke();  // what was written is so no more
   return true;
 }
 
@@ -107,7 +119,6 @@ void LogFile::rotate(LogArchive& archive, uint64_t now_unix_ns) {
   reopen_ = true;  // until it was: nothing else is rotated, and the old file is written on
   if (!open_anew(now_unix_ns)) return complain("create it", errno, kAdvice);
   tried_ns_ = 0;
-  archive.poke();
 }
 
 void LogFile::take(const LogBatch& batch, uint64_t now_unix_ns) {

@@ -26,6 +26,15 @@ void LogGaps::note(size_t worker, LogLoss cause, const LogGap& gap) noexcept {
   any_ = true;
 }
 
+void LogGaps::note(const LogGaps& more) noexcept {
+  if (!more.any_) return;
+  for (size_t worker = 0; worker < gaps_.size(); ++worker) {
+    for (size_t cause = 0; cause < kLogLosses; ++cause) {
+      note(worker, static_cast<LogLoss>(cause), more.gaps_[worker][cause]);
+    }
+  }
+}
+
 void LogGaps::append(uint64_t now_unix_ns, std::string& out) {
   for (size_t worker = 0; worker < gaps_.size(); ++worker) {
     for (size_t cause = 0; cause < kLogLosses; ++cause) {

@@ -17,7 +17,7 @@ enum class LogLoss : uint8_t {
   ring_full,     ///< The writer was behind: the worker found no room.
   write_failed,  ///< The file could not be written.
   sink_gone,     ///< Nobody listened at the socket, and what is kept for it was full.
-  sink_slow,     ///< The collector read too slowly, and what is kept for it was full.
+  sink_slow,     ///< File or collector took lines too slowly, and what is kept for it was full.
   count_
 };
 inline constexpr size_t kLogLosses = static_cast<size_t>(LogLoss::count_);
@@ -32,7 +32,7 @@ struct LogGap {
   uint64_t to_unix_ns = 0;
 };
 
-/// Events lost since the start. The writer adds, any thread reads.
+/// Events lost since the start. The log's threads add, any thread reads.
 class LogLosses {
  public:
   explicit LogLosses(size_t workers) : counts_(workers * kLogLosses) {}
@@ -58,6 +58,8 @@ class LogGaps {
   explicit LogGaps(std::vector<unsigned> cores);
 
   void note(size_t worker, LogLoss cause, const LogGap& gap) noexcept;
+  /// All of `more`, of the same workers.
+  void note(const LogGaps& more) noexcept;
   bool any() const noexcept { return any_; }
   /// Appends a line for each, with its newline.
   void append(uint64_t now_unix_ns, std::string& out);

@@ -13,6 +13,9 @@ struct LogOptions {
   uint32_t keep = 14;
   bool compress = true;
   std::string socket;  ///< Empty: none.
+  /// Events stay in the rings while a sink has no room: for those who would rather have flows
+  /// denied (exceptions.log_ring_full) than let one pass without a record.
+  bool holds_back = false;
 
   bool operator==(const LogOptions&) const = default;
 };

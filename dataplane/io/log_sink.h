@@ -19,15 +19,10 @@ struct LogBatch {
   size_t worker = 0;
   std::string text;
   std::vector<Line> lines;
-
-  void clear() noexcept {
-    text.clear();
-    lines.clear();
-  }
 };
 
-/// Where the log's lines go. Everything here is the writer's thread. What a sink cannot take is
-/// lost to it alone: counted, and said in it as soon as it takes lines again.
+/// Where the log's lines go. Everything here is the thread of its LogLane, and may hang. What a
+/// sink cannot take is lost to it alone: counted, and said in it as soon as it takes lines again.
 class LogSink {
  public:
   LogSink(std::vector<unsigned> cores, LogLosses& losses)
@@ -44,10 +39,8 @@ class LogSink {
   /// Nothing more comes: last words, within half a second.
   virtual void finish(uint64_t now_unix_ns) = 0;
 
-  /// Events that the workers' rings had no room for: missing here, too.
-  void note_missing(size_t worker, const LogGap& gap) noexcept {
-    gaps_.note(worker, LogLoss::ring_full, gap);
-  }
+  /// Events that never came here, counted elsewhere.
+  void note_missing(const LogGaps& missing) noexcept { gaps_.note(missing); }
   /// What is wrong at present, and what to do; empty: nothing is.
   const std::string& trouble() const noexcept { return trouble_; }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -90,13 +91,19 @@ void LogSocket::tick(uint64_t now_unix_ns) {
 }
 
 void LogSocket::finish(uint64_t now_unix_ns) {
-  constexpr int kLastWordsMs = 500;
+  constexpr std::chrono::milliseconds kLastWords{500};
+  const auto end = std::chrono::steady_clock::now() + kLastWords;
   losing_ = false;
   said_ns_ = 0;
   keep_gaps(now_unix_ns);
   send_kept();
   pollfd writable{.fd = fd_, .events = POLLOUT, .revents = 0};
-  while (connected() && kept_bytes() > 0 && poll(&writable, 1, kLastWordsMs) == 1) send_kept();
+  while (connected() && kept_bytes() > 0) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0 || poll(&writable, 1, static_cast<int>(left.count())) != 1) return;
+    send_kept();
+  }
 }
 
 }  // namespace sallyport

@@ -84,6 +84,27 @@ gone_collector() {
   check "and has lost nothing" test "$(lost sink_gone)" = 0
 }
 
+# Some megabytes of denials: more than is kept for a collector.
+flood_program='
+import socket, sys, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+    for port in range(1, 30001):
+        out.sendto(b"x", (sys.argv[1], port))
+        if port % 50 == 0: time.sleep(0.005)'
+collector_is_told() { (($(missing "$collected" sink_slow) == $(lost sink_slow))); }
+
+slow_collector() {
+  kill -STOP "$(lab_pid collector)"
+  client /usr/bin/python3 -c "$flood_program" "$server_ip4"
+  check "with a collector that does not read clients are answered" some_answered
+  check "what it lacks is counted" wait_for 5 has_lost sink_slow
+  kill -CONT "$(lab_pid collector)"
+  check "when it reads again it is told, as it was counted" wait_for 10 collector_is_told
+  check "in whole lines" all_json "$collected"
+  check "later clients are answered" answered
+  check "and stand in it" wait_for 5 has "$collected" "$port"
+}
+
 lab_begin
 mkdir "$small"
 mount -t tmpfs -o size=512k tmpfs "$small"
@@ -96,6 +117,7 @@ expect deny default_deny https://denied.sp.test/ -4
 full_disk
 rotated_away
 gone_collector
+slow_collector
 check "the data plane ends in order" lab_stop dataplane
 check "the log ends with a whole line" all_json "$flow_log"
 lab_end

@@ -1,5 +1,6 @@
 // Starting, stopping and starting again. A mistake ends with status 2 and says what to do.
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <catch2/catch.hpp>
 #include <functional>
@@ -51,6 +52,10 @@ TEST_CASE("a mistake in the configuration ends with one clear line", "[process]"
        "gateway.yaml: cannot be made: "},
       {"log is a folder", [](GatewayProcess& g) { g.flow_log = g.folder.path(); },
        ": cannot open: Is a directory (paths.flow_log in the configuration)"},
+      {"log is a FIFO that nobody reads",
+       [](GatewayProcess& g) { REQUIRE(mkfifo(g.flow_log.c_str(), 0600) == 0); },
+       ": cannot open: nobody reads it (a FIFO without a reader, or a socket); start its reader "
+       "first (paths.flow_log in the configuration)"},
       {"log socket too long",
        [](GatewayProcess& g) { g.extra = "flow_log: {socket: /" + std::string(120, 's') + "}\n"; },
        "the path is too long for a socket (flow_log.socket)"},

@@ -1,12 +1,14 @@
 // The writer between rings and sinks: every event is a line or stands in a gap.
 #include "dataplane/io/flow_log.h"
 
+#include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <map>
 #include <thread>
 
 #include "tests/support/eal.h"
+#include "tests/unit/io/log_sinks.h"
 #include "tests/unit/io/log_support.h"
 
 using namespace sallyport;
@@ -27,6 +29,7 @@ FlowEvent event_of(uint64_t n, unsigned core) {
 /// Lines and gaps by core.
 struct Books {
   std::map<unsigned, uint64_t> lines, missing;
+  uint64_t sum(unsigned core) { return lines[core] + missing[core]; }
 
   explicit Books(const std::vector<nlohmann::json>& records) {
     for (const auto& record : records) {
@@ -40,6 +43,17 @@ struct Books {
   }
 };
 
+constexpr uint64_t kMostOfABatch = 2000;  // of such events
+
+uint64_t lines_in(const std::string& text) {
+  return static_cast<uint64_t>(std::ranges::count(text, '\n'));
+}
+
+/// The lines that have their end.
+std::vector<nlohmann::json> whole_records_of(const std::string& text) {
+  return records_of(text.substr(0, text.rfind('\n') + 1));
+}
+
 }  // namespace
 
 TEST_CASE("the writer's heart beats while it turns, and no longer", "[log]") {
@@ -49,7 +63,7 @@ TEST_CASE("the writer's heart beats while it turns, and no longer", "[log]") {
   const PolicyNames names;
   std::atomic<uint64_t> heartbeat{0};
   auto log = FlowLog::start(folder / "flows", kNoRotation, {{&ring, 1}}, names).value();
-  log->beat_at(heartbeat);
+  log->watch([&](uint64_t turned_unix_ns) { heartbeat = turned_unix_ns; });
   const auto beats_on = [&](uint64_t from) {
     for (int i = 0; i < 100 && heartbeat <= from; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -136,6 +150,84 @@ TEST_CASE("a dead file costs its lines alone", "[log]") {
   REQUIRE(log);
   for (uint64_t n = 0; n < 1000; ++n) REQUIRE(ring.push(event_of(n, 9)));
   CHECK(soon([&] { return (*log)->losses().of(0, LogLoss::write_failed) == 1000; }));
+}
+
+TEST_CASE("a file that hangs costs its lines alone, is seen, and is left behind at the end",
+          "[log]") {
+  start_eal();
+  const LogFolder folder;
+  Fifo fifo(folder / "flows");  // which hangs when it is full
+  Collector collector(folder / "collector");
+  static FlowEventRing ring("log_stuck", 1 << 12, -1);
+  const PolicyNames names;
+  LogOptions options = kNoRotation;
+  options.socket = folder / "collector";
+  std::atomic<uint64_t> turned{0};
+  auto log = FlowLog::start(folder / "flows", options, {{&ring, 9}}, names).value();
+  log->watch([&](uint64_t turned_unix_ns) { turned = turned_unix_ns; });
+  // Until it hangs, then until there is no more room for what it does not take.
+  uint64_t pushed = 0;
+  const auto lost = [&] { return log->losses().of(0, LogLoss::sink_slow); };
+  bool collected = true;
+  while (lost() == 0 && pushed < 1'000'000 && collected) {
+    for (int i = 0; i < 1000; ++i) pushed += ring.push(event_of(pushed, 9)) ? 1 : 0;
+    collected = soon([&] {
+      collector.read();
+      return lines_in(collector.text) == pushed;
+    });
+  }
+  CHECK(collected);
+  CHECK(lost() > 0);
+  CHECK(log->losses().of(0, LogLoss::sink_gone) == 0);
+  const uint64_t hangs_since = turned;
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(turned == hangs_since);
+
+  SECTION("it ends within bounds, and what waited is counted") {
+    const auto begun = std::chrono::steady_clock::now();
+    CHECK_FALSE(log->end());
+    CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+    fifo.read();
+    Books books(whole_records_of(fifo.text));
+    CHECK(books.lines[9] + lost() >= pushed);
+    CHECK(books.lines[9] + lost() <= pushed + kMostOfABatch);  // what it had in hand may be there
+  }
+  SECTION("read at last, it has lines and gaps for all") {
+    CHECK(soon([&] {
+      fifo.read();
+      return fifo.text.ends_with('\n') && fifo.text.find("\"gap\"") != std::string::npos &&
+             Books(records_of(fifo.text)).sum(9) == pushed;
+    }));
+    CHECK(Books(records_of(fifo.text)).missing[9] == lost());
+    CHECK(turned > hangs_since);
+    CHECK(log->end());
+  }
+}
+
+TEST_CASE("who wants no flow without a record has events wait in the ring for a file that hangs",
+          "[log]") {
+  start_eal();
+  const LogFolder folder;
+  Fifo fifo(folder / "flows");
+  static FlowEventRing ring("log_held_back", 1 << 12, -1);
+  const PolicyNames names;
+  LogOptions options = kNoRotation;
+  options.holds_back = true;
+  auto log = FlowLog::start(folder / "flows", options, {{&ring, 9}}, names).value();
+  uint64_t pushed = 0;
+  const auto is_full = [&] {
+    while (ring.push(event_of(pushed, 9))) ++pushed;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // ten turns of the log
+    return ring.lines_waiting() + FlowEventRing::kMostLines > ring.capacity();
+  };
+  CHECK(soon(is_full));
+  CHECK(log->losses().of(0, LogLoss::sink_slow) == 0);
+  CHECK(soon([&] {
+    fifo.read();
+    return ring.lines_waiting() == 0 && lines_in(fifo.text) > pushed;  // and the gaps of the ring
+  }));
+  CHECK(log->end());
+  CHECK(log->losses().of(0, LogLoss::sink_slow) == 0);
 }
 
 TEST_CASE("reopened between two lines", "[log]") {

@@ -241,6 +241,78 @@ TEST_CASE("what a crash left uncompressed is compressed at the next start", "[lo
   CHECK(numbers_in(records_of(all_of(path))) == counting(0, 5));
 }
 
+TEST_CASE("what a crash left of a file that is gone is removed, a neighbour's is not", "[log]") {
+  const LogFolder folder;
+  const std::string path = folder / "flows";
+  const std::string left = path + ".20231115T120000.000000Z.zst.part";
+  const std::string stranger = path + ".1.zst.part";
+  for (const std::string& name : {left, stranger}) std::ofstream(name) << "half";
+  const LogArchive archive(path, 3, false);
+  CHECK(soon([&] { return !fs::exists(left); }));
+  CHECK(fs::exists(stranger));
+}
+
+TEST_CASE("what cannot be compressed stays as it is, and is tried again", "[log]") {
+  const LogFolder folder;
+  const std::string path = folder / "flows";
+  const std::string left = path + ".20231115T120000.000000Z";
+  const std::string in_its_way = left + ".zst.part";
+  std::ofstream(left) << numbered(0, 5).text;
+  fs::create_directories(in_its_way + "/full");  // neither removed nor written to
+  const LogArchive archive(path, 3, true, std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(numbers_in(records_of(text_of(left))) == counting(0, 5));
+  CHECK_FALSE(fs::exists(left + ".zst"));
+  fs::remove_all(in_its_way);
+  CHECK(soon([&] { return all_packed(path, 1); }));
+  CHECK(numbers_in(records_of(all_of(path))) == counting(0, 5));
+}
+
+TEST_CASE("a file that is written yet is not compressed", "[log]") {
+  const LogFolder folder;
+  const std::string path = folder / "flows";
+  const std::string left = path + ".20231115T110000.000000Z";  // keeps it busy
+  fs::create_directories(left + ".zst.part/full");
+  std::ofstream(left) << "a";
+  LogArchive archive(path, 3, true, std::chrono::milliseconds(1));
+  const std::string written = archive.next_name(kNoon);
+  std::ofstream(written) << numbered(0, 5).text;
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK(fs::exists(written));
+  archive.poke();
+  CHECK(soon([&] { return !fs::exists(written); }));
+}
+
+TEST_CASE(
+    "rotated without a new file, it writes on in the old one, which waits for the end of that",
+    "[log]") {
+  const LogFolder folder;
+  const std::string path = folder / "flows";
+  const rlimit before = [] {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return limit;
+  }();
+  Opened log(path, {.rotate_mb = 0, .rotate_minutes = 1});
+  log.file->take(numbered(0, 1), kNoon);
+  const rlimit none{0, before.rlim_max};  // a new file cannot be opened; the old one is
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  log.file->tick(kNoon + 60 * kSecond);
+  const std::string trouble = log.file->trouble();
+  log.file->take(numbered(1, 1), kNoon + 60 * kSecond);
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_THAT(trouble, Catch::StartsWith(path + ": cannot create it: "));
+  REQUIRE(LogArchive::rotated(path).size() == 1);
+  log.file->take(numbered(2, 1), kNoon + 61 * kSecond);
+  CHECK(numbers_in(records_of(text_of(LogArchive::rotated(path)[0]))) == counting(0, 3));
+  log.file->tick(kNoon + 63 * kSecond);
+  log.file->take(numbered(3, 1), kNoon + 63 * kSecond);
+  CHECK(soon([&] { return all_packed(path, 1); }));
+  CHECK(numbers_in(records_of(text_of(path))) == counting(3, 1));
+  CHECK(numbers_in(records_of(all_of(path))) == counting(0, 4));
+  CHECK(log.losses.of(0, LogLoss::write_failed) == 0);
+}
+
 TEST_CASE("reopened after someone moved it away", "[log]") {
   const LogFolder folder;
   const std::string path = folder / "flows";

@@ -1,57 +1,16 @@
 // The log as a stream to a collector, which may be slow, gone, or come back. Nothing here waits.
 #include "dataplane/io/log_socket.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-
 #include <catch2/catch.hpp>
 #include <optional>
 
+#include "tests/unit/io/log_sinks.h"
 #include "tests/unit/io/log_support.h"
 
 using namespace sallyport;
 using namespace sallyport::test;
 
 namespace {
-
-/// Listens, and reads when it is told to.
-class Collector {
- public:
-  explicit Collector(const std::string& path) {
-    ::unlink(path.c_str());
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    REQUIRE(::bind(listening_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    REQUIRE(::listen(listening_, 1) == 0);
-  }
-  ~Collector() {
-    ::close(listening_);
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Collector(const Collector&) = delete;
-  Collector& operator=(const Collector&) = delete;
-
-  /// What is there, up to `most` bytes.
-  size_t read(size_t most = SIZE_MAX) {
-    if (fd_ < 0) fd_ = ::accept4(listening_, nullptr, nullptr, SOCK_NONBLOCK);
-    size_t got = 0;
-    while (fd_ >= 0 && got < most) {
-      char some[4096];
-      const ssize_t bytes = ::recv(fd_, some, std::min(sizeof some, most - got), 0);
-      if (bytes <= 0) break;
-      text.append(some, static_cast<size_t>(bytes));
-      got += static_cast<size_t>(bytes);
-    }
-    return got;
-  }
-  std::string text;
-
- private:
-  int listening_ = -1;
-  int fd_ = -1;
-};
 
 struct Sent {
   LogFolder folder;
@@ -185,7 +144,9 @@ TEST_CASE("the last words are sent, and wait for nobody", "[log]") {
   const bool there = GENERATE(true, false);
   if (there) collector.emplace(sent.path);
   sent.socket.tick(sent.now);
-  sent.socket.note_missing(1, {7, kNoon, kNoon + 1000});
+  LogGaps missing({3, 5});
+  missing.note(1, LogLoss::ring_full, {7, kNoon, kNoon + 1000});
+  sent.socket.note_missing(missing);
   const auto begun = std::chrono::steady_clock::now();
   sent.socket.finish(sent.now);
   CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(3));
