@@ -21,7 +21,7 @@ namespace sallyport {
 /// A data plane writes a new file and renames it into place; `ended` is set in the old one when it
 /// stops in order. A reader that sees another inode at the path maps anew.
 inline constexpr std::array<char, 8> kStatsMagic{'S', 'P', 'S', 'T', 'A', 'T', 'S', '\0'};
-inline constexpr uint32_t kStatsVersion = 5;
+inline constexpr uint32_t kStatsVersion = 6;
 
 enum class StatsKind : uint32_t { counter, gauge };
 enum class StatsUnit : uint32_t { nanoseconds, packets };  ///< Of a histogram's values.
