@@ -59,7 +59,7 @@ constexpr uint32_t kMostSlices = 8;
 
 void FlowStage::start_flow(uint32_t index, Direction direction, TunnelKind tunnel) noexcept {
   Flow& flow = table_.flow(index);
-  flow = Flow{.key = flow.key, .id = ++next_flow_id_, .started_unix_ns = now_.unix_ns};
+  flow = Flow{.key = flow.key, .id = ids_.next(), .started_unix_ns = now_.unix_ns};
   flow.tunnel = tunnel;
   if (direction == Direction::outbound) {
     flow.progress = kOpenedInside;
