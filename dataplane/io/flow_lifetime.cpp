@@ -254,6 +254,8 @@ bool FlowStage::logs_all(const Flow& flow) const noexcept {
 // request.
 void FlowStage::decided(const Flow& flow, const AppFacts& facts, bool repeats) noexcept {
   counters_.add(verdict_counter(flow));
+  // A rule's index means nothing under another policy.
+  counters_.rule_hits().add(flow.generation == context_.generation ? flow.rule : kNoRule);
   note_time_to_verdict(flow);
   if (flow.reason == FlowReason::budget_exceeded) {
     counters_.add(flow.state == FlowState::denied ? Counter::budgets_exceeded_deny
