@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "control/common/system.h"
@@ -18,6 +19,7 @@ namespace {
 
 constexpr uint32_t kMaxCounters = 65536;
 constexpr uint32_t kMaxHistograms = 256;
+constexpr uint32_t kMaxRules = 65536;
 constexpr size_t kMaxSegmentBytes = size_t{1} << 30;
 
 /// Text up to the first NUL, with bytes that could move a terminal's cursor made harmless.
@@ -27,6 +29,24 @@ std::string printable(const std::array<char, kSize>& bytes) {
   std::replace_if(
       text.begin(), text.end(), [](char byte) { return byte < 0x20 || byte > 0x7e; }, '?');
   return text;
+}
+
+/// Calls `read` until nothing was rewritten meanwhile.
+/// @return the sequence; nothing when the writer is never done: it may have died in the midst of
+/// it.
+template <typename Read>
+std::optional<uint64_t> read_whole(const std::atomic<uint64_t>& sequence, const Read& read) {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    const uint64_t before = sequence.load(std::memory_order_acquire);
+    if (before % 2 == 0) {
+      read();
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (sequence.load(std::memory_order_relaxed) == before) return before;
+    }
+    std::this_thread::yield();
+  }
+  return std::nullopt;
 }
 
 const char* describe(StatsFault fault) {
@@ -114,15 +134,22 @@ std::expected<void, StatsError> StatsReader::read_layout() {
   layout_.cores = header().cores;
   layout_.core_offset = header().core_offset;
   layout_.core_stride = header().core_stride;
+  layout_.rules = header().rules;
+  layout_.rules_offset = header().rules_offset;
+  if (layout_.rules > kMaxRules) return bad("too many rules");
   if (layout_.counters > kMaxCounters) return bad("too many counters");
   if (layout_.histograms > kMaxHistograms) return bad("too many histograms");
   if (layout_.cores > kMaxCores) return bad("too many cores");
   // With all counts bounded no sum below can wrap.
   const size_t names_end = sizeof(StatsHeader) + layout_.counters * sizeof(StatsCounterInfo) +
                            layout_.histograms * sizeof(StatsHistogramInfo);
-  const size_t slots = layout_.counters + layout_.histograms * kHistogramSlots;
-  const size_t block_bytes = sizeof(StatsCore) + slots * sizeof(uint64_t);
-  if (layout_.core_offset < names_end) return bad("core blocks overlap the counter names");
+  const size_t slots =
+      layout_.counters + layout_.histograms * kHistogramSlots + layout_.rules + kStatsMoreHits;
+  const size_t block_bytes = sizeof(StatsCore) + slots * sizeof(uint64_t) + sizeof(StatsHits);
+  if (layout_.rules_offset < names_end) return bad("rule tables overlap the counter names");
+  if (layout_.rules_offset % alignof(StatsRuleTable) != 0) return bad("rule tables not aligned");
+  const size_t rules_end = layout_.rules_offset + 2 * stats_rule_table_bytes(layout_.rules);
+  if (layout_.core_offset < rules_end) return bad("core blocks overlap the rule tables");
   if (layout_.core_stride < block_bytes) return bad("core blocks overlap");
   if (layout_.core_offset % alignof(StatsCore) != 0 ||
       layout_.core_stride % alignof(StatsCore) != 0) {
@@ -168,6 +195,10 @@ std::expected<StatsSnapshot, StatsError> StatsReader::snapshot() const {
         {.family = printable(one.family), .help = printable(one.help), .unit = one.unit});
   }
   for (uint32_t i = 0; i < layout_.cores; ++i) out.cores.push_back(read_core(i));
+  // Behind the hits: a policy has its names before any core counts for it.
+  for (const size_t which : {0, 1}) {
+    if (auto rules = read_rules(which)) out.rules.push_back(std::move(*rules));
+  }
   return out;
 }
 
@@ -192,6 +223,51 @@ StatsCoreValues StatsReader::read_core(uint32_t index) const {
       one.counts.push_back(values[1 + bucket].load(std::memory_order_relaxed));
     }
   }
+  out.rules = read_hits(reinterpret_cast<const std::byte*>(values));
+  return out;
+}
+
+StatsRuleHits StatsReader::read_hits(const std::byte* at) const {
+  const auto& head = *reinterpret_cast<const StatsHits*>(at);
+  const auto* hits = reinterpret_cast<const std::atomic<uint64_t>*>(at + sizeof(StatsHits));
+  StatsRuleHits out;
+  out.hits.resize(layout_.rules);
+  const auto sequence = read_whole(head.sequence, [&] {
+    out.revision = head.revision.load(std::memory_order_relaxed);
+    for (size_t i = 0; i < out.hits.size(); ++i) {
+      out.hits[i] = hits[i].load(std::memory_order_relaxed);
+    }
+    out.others = hits[layout_.rules + kStatsOtherRules].load(std::memory_order_relaxed);
+    out.no_rule = hits[layout_.rules + kStatsNoRule].load(std::memory_order_relaxed);
+  });
+  if (!sequence) return {};
+  out.whole = true;
+  out.sequence = *sequence;
+  return out;
+}
+
+// @return nothing when it is of no policy.
+std::optional<StatsRules> StatsReader::read_rules(size_t which) const {
+  const std::byte* at =
+      data_ + layout_.rules_offset + which * stats_rule_table_bytes(layout_.rules);
+  const auto& table = *reinterpret_cast<const StatsRuleTable*>(at);
+  const auto* names = reinterpret_cast<const StatsRuleName*>(at + sizeof(StatsRuleTable));
+  StatsRules out;
+  const auto sequence = read_whole(table.sequence, [&] {
+    out.revision = table.revision.load(std::memory_order_relaxed);
+    out.rules = table.rules.load(std::memory_order_relaxed);
+    out.names.clear();
+    const size_t named = std::min<uint64_t>(out.rules, layout_.rules);
+    for (size_t i = 0; i < named; ++i) {
+      std::array<char, kStatsRuleNameBytes> text{};
+      for (size_t word = 0; word < names[i].size(); ++word) {
+        const uint64_t value = names[i][word].load(std::memory_order_relaxed);
+        std::memcpy(text.data() + word * sizeof value, &value, sizeof value);
+      }
+      out.names.push_back(printable(text));
+    }
+  });
+  if (!sequence || out.revision == 0) return std::nullopt;
   return out;
 }
 

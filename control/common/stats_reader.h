@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,23 @@ struct StatsHistogramValues {
   std::vector<uint64_t> counts;  ///< kHistogramBuckets: policy/runtime/log_histogram.h.
 };
 
+/// What the rules of one policy are called.
+struct StatsRules {
+  uint64_t revision = 0;
+  uint64_t rules = 0;              ///< Of the policy, those without a name here too.
+  std::vector<std::string> names;  ///< "policy/rule", by index.
+};
+
+/// How often each rule has decided on one core, since it took the policy of `revision`.
+struct StatsRuleHits {
+  bool whole = false;     ///< False: it was being rewritten, and nothing is known.
+  uint64_t sequence = 0;  ///< Two readings of the same count from the same moment on.
+  uint64_t revision = 0;  ///< 0: no policy.
+  std::vector<uint64_t> hits;
+  uint64_t others = 0;   ///< Of all rules that have no name.
+  uint64_t no_rule = 0;  ///< Verdicts without a rule.
+};
+
 struct StatsCoreValues {
   uint32_t core = 0;
   uint64_t heartbeat_unix_ns = 0;
@@ -57,6 +75,7 @@ struct StatsCoreValues {
   uint64_t generation = 0;
   std::vector<uint64_t> values;                  ///< One per StatsSnapshot::counters.
   std::vector<StatsHistogramValues> histograms;  ///< One per StatsSnapshot::histograms.
+  StatsRuleHits rules;
 };
 
 struct StatsSnapshot {
@@ -70,6 +89,7 @@ struct StatsSnapshot {
   std::vector<StatsCounter> counters;
   std::vector<StatsHistogram> histograms;
   std::vector<StatsCoreValues> cores;
+  std::vector<StatsRules> rules;  ///< Of the last policies, two at the most.
 };
 
 /// A read-only mapping of the stats segment. Believes nothing in the file before it was checked
@@ -97,11 +117,15 @@ class StatsReader {
     uint32_t cores = 0;
     uint32_t core_offset = 0;
     uint32_t core_stride = 0;
+    uint32_t rules = 0;
+    uint32_t rules_offset = 0;
   };
 
   StatsReader() = default;
   std::expected<void, StatsError> read_layout();
   StatsCoreValues read_core(uint32_t index) const;
+  StatsRuleHits read_hits(const std::byte* at) const;
+  std::optional<StatsRules> read_rules(size_t which) const;
   StatsError error(StatsFault fault, const std::string& detail = "") const;
   const StatsHeader& header() const noexcept;
 

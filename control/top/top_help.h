@@ -7,11 +7,12 @@
 namespace sallyport {
 
 /// The page behind `?`; headings begin at the margin. At most 78 columns.
-inline constexpr std::array<std::string_view, 44> kTopHelp{
+inline constexpr std::array<std::string_view, 40> kTopHelp{
     "KEYS",
     "  Up Down, k j   another core; on long pages, scroll; PgUp PgDn by ten",
     "  Enter          zoom into the core: quantiles, ports, verdicts, drop reasons",
     "  Esc, Backspace back",
+    "  u              rules by hits, of all cores or of the one that is zoomed into",
     "  < >            sort by the column to the left or right; r the other way round",
     "  Space          pause and go on; figures stand still meanwhile",
     "  ?              this page; q quits",
@@ -28,6 +29,8 @@ inline constexpr std::array<std::string_view, 44> kTopHelp{
     "  VERD/s         verdicts on flows, requests and DNS queries",
     "  DENY/s         denials that were carried out; what audit let pass has a line",
     "                 of its own behind them, \"passed by audit alone\"",
+    "  RULES BY HITS  how many of them each rule gave since a core took the policy;",
+    "                 (no rule): what none decided, by default denied",
     "  PEND           flows that wait for their verdict now",
     "  HELD           packets that are kept now: for a verdict, or to compare",
     "                 retransmissions with",
@@ -41,13 +44,6 @@ inline constexpr std::array<std::string_view, 44> kTopHelp{
     "  >              the selected core",
     "  !              a core that is stalled: no heartbeat for over a second",
     "  ~              a name that was cut",
-    "",
-    "WHAT IS NOT HERE",
-    "  Hits by rule. The stats segment has no counts by rule; the flow log has each",
-    "  verdict with its rule. The rules of the last 10,000 lines, by hits:",
-    "    tail -n 10000 /var/log/sallyport/flows.ndjson |",
-    "      jq -r 'select(.event_type == \"verdict\").policy | \"\\(.name)/\\(.rule)\"' |",
-    "      sort | uniq -c | sort -rn | head",
     "",
     "  What each reason means and what to do: docs/dataplane.md,",
     "  docs/observability.md",

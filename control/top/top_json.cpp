@@ -65,6 +65,19 @@ Json flows_json(const TopModel& model, const TopCore& core) {
   return out;
 }
 
+/// [{"name": "policy/rule", "revision": …, "hits": {per_second, total}}, …]: those with hits, or
+/// `all`.
+Json rules_json(const TopCore& core, bool all) {
+  Json out = Json::array();
+  for (const TopRule& rule : core.rules) {
+    if (rule.hits.total == 0 && !all) continue;
+    out.push_back({{"name", rule.name},
+                   {"revision", revision_or_null(rule.revision)},
+                   {"hits", counter_json(rule.hits)}});
+  }
+  return out;
+}
+
 void put_figures(Json& out, const TopModel& model, const TopCore& core) {
   out["packets"] = counter_json(core.packets);
   out["bytes"] = counter_json(core.bytes);
@@ -73,6 +86,7 @@ void put_figures(Json& out, const TopModel& model, const TopCore& core) {
   out["drops_by_reason"] = drops_json(model, core);
   out["verdicts"] = counter_json(core.verdicts);
   out["verdicts_by_protocol"] = verdicts_json(model, core);
+  out["rules"] = rules_json(core, core.all);
   out["flows"] = flows_json(model, core);
   out["held_packets"] = core.held_packets;
   out["histograms"] = Json::object();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "control/common/number_text.h"
+#include "control/top/top_rules.h"
 
 namespace sallyport {
 namespace {
@@ -211,6 +212,7 @@ TopModel compare(const TopSample* before, const TopSample& after) {
   model.counters = now.counters;
   model.histograms = now.histograms;
   add_cores(model, then, now);
+  add_rules(model, then, now);
   model.state = state_of(now, model);
   if (model.state == TopState::running) {
     model.uptime_ns = growth(now.started_unix_ns, after.taken_unix_ns);

@@ -35,6 +35,12 @@ struct TopQuantiles {
   double p999 = 0;
 };
 
+struct TopRule {
+  std::string name;  ///< "policy/rule"; in parentheses what is no rule's.
+  uint64_t revision = 0;
+  TopCounter hits;  ///< Since the core took the policy of `revision`.
+};
+
 /// One core, or all of them together.
 struct TopCore {
   bool all = false;  ///< All together: what only one core has is 0.
@@ -45,6 +51,8 @@ struct TopCore {
   uint64_t generation = 0;
   std::vector<TopCounter> counters;      ///< One per TopModel::counters.
   std::vector<TopQuantiles> histograms;  ///< One per TopModel::histograms.
+
+  std::vector<TopRule> rules;  ///< Each of the policy, in its order; then those in parentheses.
 
   TopCounter packets;                ///< Received from both ports.
   TopCounter bytes;                  ///< Of them, frames without FCS.

@@ -1,14 +1,17 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <limits>
 #include <set>
+#include <span>
 
 #include "control/common/number_text.h"
 #include "control/common/system.h"
 #include "control/top/top_help.h"
 #include "control/top/top_panes.h"
+#include "control/top/top_rules.h"
 #include "control/top/top_text.h"
 #include "control/top/top_view.h"
 #include "policy/runtime/image.h"
@@ -179,17 +182,18 @@ size_t pane_gap(const Screen& screen) {
 }
 
 /// Panes beside one another, from line `scroll` of them on, down to the row before the last.
+/// `cut_says`: of each, what shows the rest.
 void put_panes(Screen& screen, size_t row, const std::vector<Pane>& panes, size_t scroll,
-               std::string_view cut_says) {
+               std::span<const std::string_view> cut_says) {
   const size_t rows = screen.height() - 1 - row;
   for (size_t p = 0; p < panes.size(); ++p) {
     const size_t column = p * (kPaneWidth + pane_gap(screen));
     const Pane& pane = panes[p];
     for (size_t i = 0; i < rows && scroll + i < pane.size(); ++i) {
-      const bool cut = !cut_says.empty() && i + 1 == rows && scroll + rows < pane.size();
+      const bool cut = p < cut_says.size() && i + 1 == rows && scroll + rows < pane.size();
       const size_t more = pane.size() - scroll - rows + 1;
       if (cut) {
-        screen.put(row + i, column, fmt::format("{} more: {}", more, cut_says), Emphasis::quiet);
+        screen.put(row + i, column, fmt::format("{} more: {}", more, cut_says[p]), Emphasis::quiet);
       } else {
         screen.put(row + i, column, pane[scroll + i].text, pane[scroll + i].emphasis);
       }
@@ -197,20 +201,24 @@ void put_panes(Screen& screen, size_t row, const std::vector<Pane>& panes, size_
   }
 }
 
+void append(Pane& to, const Pane& pane) {
+  if (!to.empty()) to.push_back({});
+  to.insert(to.end(), pane.begin(), pane.end());
+}
+
 void render_overview(Screen& screen, const TopModel& model, const TopView& view) {
   std::string shown;
   const size_t row = put_cores(screen, model, view, shown) + 1;
   std::vector<Pane> panes{drops_pane(model, model.total, false), verdicts_pane(model, model.total)};
+  if (const Pane rules = hit_rules_pane(model, model.total); !rules.empty()) {
+    append(panes[1], rules);
+  }
   if (screen.width() >= kWide) panes.push_back(others_pane(model, model.total));
-  put_panes(screen, row, panes, 0, "Enter zooms into a core");
+  constexpr std::string_view kZoom = "Enter zooms into a core";
+  put_panes(screen, row, panes, 0, std::array{kZoom, std::string_view("u lists rules"), kZoom});
   const bool usual = (view.sort == TopSort::core) != view.reversed;
-  put_foot(screen, "?help q:quit Enter:zoom <>:sort r:reverse",
+  put_foot(screen, "?help q:quit Enter:zoom u:rules <>:sort r:reverse",
            fmt::format("{}by {}, {} first", shown, to_string(view.sort), usual ? "least" : "most"));
-}
-
-void append(Pane& to, const Pane& pane) {
-  if (!to.empty()) to.push_back({});
-  to.insert(to.end(), pane.begin(), pane.end());
 }
 
 /// @return the scroll that was possible.
@@ -219,7 +227,7 @@ size_t put_scrolled(Screen& screen, size_t row, const std::vector<Pane>& panes, 
   for (const Pane& pane : panes) lines = std::max(lines, pane.size());
   const size_t rows = screen.height() - 1 - row;
   scroll = std::min(scroll, lines > rows ? lines - rows : 0);
-  put_panes(screen, row, panes, scroll, "");
+  put_panes(screen, row, panes, scroll, {});
   put_foot(screen, "?help q:quit Esc:back Up/Down PgUp/PgDn:scroll",
            fmt::format("lines {}-{} of {}", scroll + 1, std::min(lines, scroll + rows), lines));
   return scroll;
@@ -247,6 +255,20 @@ void render_core(Screen& screen, const TopModel& model, TopView& view) {
     append(panes[0], others_pane(model, core));
   }
   view.scroll = put_scrolled(screen, kHeadingLines + 2, panes, view.scroll);
+}
+
+void render_rules(Screen& screen, const TopModel& model, TopView& view) {
+  const TopCore* core = core_of_rules(model, view);
+  Pane pane = rules_pane(model, core == nullptr ? model.total : *core, view, screen.width());
+  const std::string whose = core == nullptr ? "all cores" : fmt::format("core {}", core->core);
+  const bool most = (view.rule_sort != TopRuleSort::name) != view.rules_reversed;
+  screen.put(kHeadingLines, 0,
+             fmt::format("RULES BY HITS of {}, by {}, {} first; < > and r sort", whose,
+                         to_string(view.rule_sort), most ? "most" : "least"),
+             Emphasis::title);
+  screen.put(kHeadingLines + 2, 0, pane.front().text, pane.front().emphasis);
+  pane.erase(pane.begin());
+  view.scroll = put_scrolled(screen, kHeadingLines + 3, {pane}, view.scroll);
 }
 
 void render_help(Screen& screen, const TopModel& model, TopView& view) {
@@ -295,6 +317,8 @@ Screen render_top(const TopModel& model, TopView& view, size_t height, size_t wi
     put_foot(screen, "?help q:quit", "waiting for a data plane");
   } else if (view.page == TopPage::core) {
     render_core(screen, model, view);
+  } else if (view.page == TopPage::rules) {
+    render_rules(screen, model, view);
   } else {
     render_overview(screen, model, view);
   }

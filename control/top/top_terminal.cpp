@@ -145,6 +145,8 @@ TopKey key_of(int code) {
       return TopKey::reverse;
     case ' ':
       return TopKey::pause;
+    case 'u':
+      return TopKey::rules;
     case '?':
     case 'h':
       return TopKey::help;

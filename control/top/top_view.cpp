@@ -37,9 +37,20 @@ double sort_value(const TopCore& core, TopSort sort) {
   return 0;
 }
 
-TopSort next_sort(TopSort sort, int step) {
-  constexpr int kCount = static_cast<int>(TopSort::count_);
-  return static_cast<TopSort>((static_cast<int>(sort) + step + kCount) % kCount);
+template <typename Sort>
+void sort_by_next(Sort& sort, int step) {
+  constexpr int kCount = static_cast<int>(Sort::count_);
+  sort = static_cast<Sort>((static_cast<int>(sort) + step + kCount) % kCount);
+}
+
+void sort_by_next(TopView& view, int step) {
+  if (view.page == TopPage::rules) return sort_by_next(view.rule_sort, step);
+  sort_by_next(view.sort, step);
+}
+
+void reverse(TopView& view) {
+  bool& reversed = view.page == TopPage::rules ? view.rules_reversed : view.reversed;
+  reversed = !reversed;
 }
 
 void move_by(TopView& view, ptrdiff_t lines, const TopModel& model) {
@@ -64,7 +75,19 @@ void open_core(TopView& view, const TopModel& model) {
 }
 
 void go_back(TopView& view) {
-  view.page = view.page == TopPage::help ? view.behind_help : TopPage::overview;
+  if (view.page == TopPage::help) {
+    view.page = view.behind_help;
+  } else {
+    view.page = view.page == TopPage::rules ? view.behind_rules : TopPage::overview;
+  }
+  view.scroll = 0;
+}
+
+void toggle_rules(TopView& view) {
+  if (view.page == TopPage::help) return;
+  if (view.page == TopPage::rules) return go_back(view);
+  view.behind_rules = view.page;
+  view.page = TopPage::rules;
   view.scroll = 0;
 }
 
@@ -82,6 +105,12 @@ std::string_view to_string(TopSort sort) {
       "CORE",        "PKT/s",          "BIT/s",  "BUSY%", "DROP/s",
       "LATENCY p99", "TO VERDICT p99", "VERD/s", "PEND",  "HELD"};
   return sort < TopSort::count_ ? kNames[static_cast<size_t>(sort)] : "";
+}
+
+std::string_view to_string(TopRuleSort sort) {
+  constexpr std::array<std::string_view, static_cast<size_t>(TopRuleSort::count_)> kNames{
+      "HITS/s", "TOTAL", "RULE"};
+  return sort < TopRuleSort::count_ ? kNames[static_cast<size_t>(sort)] : "";
 }
 
 TopView after_key(TopView view, TopKey key, const TopModel& model) {
@@ -106,13 +135,16 @@ TopView after_key(TopView view, TopKey key, const TopModel& model) {
       break;
     case TopKey::sort_left:
     case TopKey::sort_right:
-      view.sort = next_sort(view.sort, key == TopKey::sort_left ? -1 : 1);
+      sort_by_next(view, key == TopKey::sort_left ? -1 : 1);
       break;
     case TopKey::reverse:
-      view.reversed = !view.reversed;
+      reverse(view);
       break;
     case TopKey::pause:
       view.paused = !view.paused;
+      break;
+    case TopKey::rules:
+      toggle_rules(view);
       break;
     case TopKey::help:
       toggle_help(view);

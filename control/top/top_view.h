@@ -16,7 +16,7 @@ namespace sallyport {
 inline constexpr size_t kLeastWidth = 80;
 inline constexpr size_t kLeastHeight = 24;
 
-enum class TopPage : uint8_t { overview, core, help };
+enum class TopPage : uint8_t { overview, core, rules, help };
 
 /// What the table of cores can be sorted by.
 enum class TopSort : uint8_t {
@@ -33,8 +33,12 @@ enum class TopSort : uint8_t {
   count_
 };
 
+/// What the table of rules can be sorted by.
+enum class TopRuleSort : uint8_t { rate, total, name, count_ };
+
 /// "CORE", "PKT/s", …: the heading of its column.
 std::string_view to_string(TopSort sort);
+std::string_view to_string(TopRuleSort sort);
 
 enum class TopKey : uint8_t {
   up,
@@ -47,6 +51,7 @@ enum class TopKey : uint8_t {
   sort_right,
   reverse,
   pause,
+  rules,
   help,
   quit,
   other,
@@ -56,8 +61,11 @@ enum class TopKey : uint8_t {
 struct TopView {
   TopPage page = TopPage::overview;
   TopPage behind_help = TopPage::overview;
+  TopPage behind_rules = TopPage::overview;  ///< The core's page: the rules of that core.
   TopSort sort = TopSort::core;
   bool reversed = false;  ///< Of what is usual: cores from the first, figures from the most.
+  TopRuleSort rule_sort = TopRuleSort::rate;
+  bool rules_reversed = false;       ///< Of what is usual: the most first, names from A.
   std::optional<uint32_t> selected;  ///< A core's id; none: the first of the table.
   size_t scroll = 0;                 ///< Lines of a long page that are above its top.
   bool paused = false;

@@ -12,6 +12,7 @@
 #include "dataplane/inspect/identify.h"
 #include "dataplane/inspect/packet.h"
 #include "dataplane/io/histograms.h"
+#include "dataplane/io/rule_hits.h"
 #include "policy/runtime/stats_layout.h"
 
 namespace sallyport {
@@ -348,7 +349,12 @@ inline constexpr size_t kInspectFaults = static_cast<size_t>(InspectFault::count
 inline constexpr size_t kAllCounters =
     kCounters + 2 * (kDropReasons + kDecodeFaults) + kInspectFaults + 2 * kExceptions;
 
-/// One core's slots in the stats segment: kAllCounters, then kHistogramSlots for each histogram.
+/// Of one core in the stats segment: kAllCounters, kHistogramSlots for each histogram, and the
+/// hits.
+inline constexpr size_t kRuleHitsAt = kAllCounters + kHistograms * kHistogramSlots;
+inline constexpr size_t kCoreSlots = kRuleHitsAt + kRuleHitSlots;
+
+/// One core's slots.
 /// The core is the one writer, so no addition needs to be an atomic read-modify-write; any thread
 /// reads.
 class CoreCounters {
@@ -387,6 +393,7 @@ class CoreCounters {
   void exception(Exception condition) noexcept {
     add_at(kAllCounters - 2 * kExceptions + static_cast<size_t>(condition), 1);
   }
+  RuleHits rule_hits() noexcept { return RuleHits(slots_ + kRuleHitsAt); }
   /// Before the core runs: what the configuration says is done then.
   void fails_open(Exception condition, bool open) noexcept {
     slots_[kAllCounters - kExceptions + static_cast<size_t>(condition)].store(

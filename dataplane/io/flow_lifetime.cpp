@@ -59,7 +59,7 @@ constexpr uint32_t kMostSlices = 8;
 
 void FlowStage::start_flow(uint32_t index, Direction direction, TunnelKind tunnel) noexcept {
   Flow& flow = table_.flow(index);
-  flow = Flow{.key = flow.key, .id = ++next_flow_id_, .started_unix_ns = now_.unix_ns};
+  flow = Flow{.key = flow.key, .id = ids_.next(), .started_unix_ns = now_.unix_ns};
   flow.tunnel = tunnel;
   if (direction == Direction::outbound) {
     flow.progress = kOpenedInside;
@@ -266,6 +266,8 @@ bool FlowStage::logs_all(const Flow& flow) const noexcept {
 // request.
 void FlowStage::decided(const Flow& flow, const AppFacts& facts, bool repeats) noexcept {
   counters_.add(verdict_counter(flow));
+  // A rule's index means nothing under another policy.
+  counters_.rule_hits().add(flow.generation == context_.generation ? flow.rule : kNoRule);
   note_time_to_verdict(flow);
   if (flow.reason == FlowReason::budget_exceeded) {
     counters_.add(flow.state == FlowState::denied ? Counter::budgets_exceeded_deny

@@ -34,7 +34,7 @@ FlowStage::FlowStage(const FlowStageOptions& options, rte_mempool* pool, Transmi
       table_(options.flow_capacity),
       context_(options.limits, options.worker, *this, options.budgets, options.bindings),
       tick_scale_(rte_get_tsc_hz()),
-      next_flow_id_(uint64_t{options.worker + 1} << 48),
+      ids_(options.worker, options.ids_since_unix_ns),
       grace_left_ms_(options.midstream_grace_ms) {
   counters_.set(Counter::flow_table_capacity, table_.capacity());
 }

@@ -15,6 +15,7 @@
 #include "dataplane/io/denial_text.h"
 #include "dataplane/io/flow_event.h"
 #include "dataplane/io/flow_hash.h"
+#include "dataplane/io/flow_ids.h"
 #include "dataplane/io/flow_table.h"
 #include "dataplane/io/handoff.h"
 #include "dataplane/io/policy_slot.h"
@@ -42,6 +43,7 @@ struct FlowStageOptions {
   bool pass_inbound_flows = false;
   /// So long after start there may be flows that are older than the gateway.
   uint32_t midstream_grace_ms = 300'000;
+  uint64_t ids_since_unix_ns = 0;   ///< The start: flow_ids.h.
   bool log_every_flow = false;      ///< Whatever the deciding rule's `log` says.
   BudgetLedger* budgets = nullptr;  ///< Shared by all workers; outlives the stage.
   Bindings* bindings = nullptr;     ///< The same. nullptr: no resolver is trusted.
@@ -182,7 +184,7 @@ class FlowStage final : private DecisionObserver {
   std::array<uint64_t, kMostTakenOver> late_{};  // the same, handed over: how many ticks before
   uint32_t guard_packets_ = 0;                   // of those held, copies of what has left
   uint32_t noted_changes_ = 0;                   // of the segments, that the gauges know
-  uint64_t next_flow_id_;
+  FlowIds ids_;
   bool opened_since_find_ = false;  // a flow that find() could not see yet is in the table
   bool record_lost_ = false;        // of a verdict, since this was last false
   uint32_t grace_left_ms_;

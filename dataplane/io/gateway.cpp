@@ -162,13 +162,15 @@ std::string Gateway::open_files() {
 }
 
 void Gateway::make_workers() {
+  const uint64_t now_unix_ns = clock_.now().unix_ns;
   for (unsigned i = 0; i < config_.worker_cores.size(); ++i) {
     const PortPair ports{
         .inside = ports_[0].id(), .outside = ports_[1].id(), .queue = static_cast<uint16_t>(i)};
+    FlowStageOptions options = stage_options(config_, i, &budgets_, bindings_.get());
+    options.ids_since_unix_ns = now_unix_ns;
     workers_.push_back(std::make_unique<Worker>(
-        stage_options(config_, i, &budgets_, bindings_.get()), ports,
-        config_.by_initiator ? Orientation::by_initiator : Orientation::by_port, pool_, *rings_[i],
-        stats_->core(i), stats_->counters(i),
+        options, ports, config_.by_initiator ? Orientation::by_initiator : Orientation::by_port,
+        pool_, *rings_[i], stats_->core(i), stats_->counters(i),
         Shared{.policies = policies_,
                .clock = clock_,
                .handoff = handoff_,

@@ -81,6 +81,7 @@ bool PolicyKeeper::publish(std::unique_ptr<PolicyTable> table, std::chrono::mill
   // A little before now: the workers' clock may be a little behind, and once too often is no harm.
   rules_in_time_ = table->rules_in_time(static_cast<int64_t>(unix_now_ns() / 1'000'000'000) - 1);
   shared_.names.add(shared_.policies.generation() + 1, *table, feed_.content);
+  shared_.stats.name_rules(*table);
   const bool freed = shared_.policies.publish(std::move(table), patience);
   return freed && (patience == 0ms || acknowledged());
 }

@@ -22,13 +22,13 @@ constexpr size_t round_up(size_t value, size_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
-constexpr size_t kSlots = kAllCounters + kHistograms * kHistogramSlots;
 constexpr size_t kHistogramsAt = sizeof(StatsHeader) + kAllCounters * sizeof(StatsCounterInfo);
+constexpr size_t kRulesOffset = kHistogramsAt + kHistograms * sizeof(StatsHistogramInfo);
 constexpr size_t kCoreOffset =
-    round_up(kHistogramsAt + kHistograms * sizeof(StatsHistogramInfo), kPage);
+    round_up(kRulesOffset + 2 * stats_rule_table_bytes(kRulesCounted), kPage);
 // Two lines apart, so that the neighbour prefetcher does not make cores share.
 constexpr size_t kCoreStride =
-    round_up(sizeof(StatsCore) + kSlots * sizeof(std::atomic<uint64_t>), 2 * kCacheLine);
+    round_up(sizeof(StatsCore) + kCoreSlots * sizeof(std::atomic<uint64_t>), 2 * kCacheLine);
 
 template <size_t N>
 void put_text(std::array<char, N>& out, std::string_view text) noexcept {
@@ -79,6 +79,8 @@ void StatsSegment::describe(std::span<const unsigned> cores) noexcept {
   header->counters = kAllCounters;
   header->histograms = kHistograms;
   header->cores = static_cast<uint32_t>(cores.size());
+  header->rules = kRulesCounted;
+  header->rules_offset = kRulesOffset;
   header->core_offset = kCoreOffset;
   header->core_stride = kCoreStride;
   header->pid = getpid();
@@ -112,11 +114,12 @@ void StatsSegment::describe(std::span<const unsigned> cores) noexcept {
     histogram->unit = row.unit;
     ++histogram;
   }
+  rule_tables_.emplace(base_ + kRulesOffset);
 
   for (size_t i = 0; i < cores.size(); ++i) {
     uint8_t* block = base_ + kCoreOffset + i * kCoreStride;
     new (block) StatsCore{.core = cores[i]};
-    new (block + sizeof(StatsCore)) std::atomic<uint64_t>[ kSlots ]();
+    new (block + sizeof(StatsCore)) std::atomic<uint64_t>[ kCoreSlots ]();
   }
 }
 

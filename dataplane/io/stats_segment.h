@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/io/counters.h"
+#include "dataplane/io/rule_hits.h"
 #include "policy/runtime/books.h"
 #include "policy/runtime/frames.h"
 #include "policy/runtime/stats_layout.h"
@@ -32,6 +33,8 @@ class StatsSegment {
 
   StatsCore& core(size_t index) noexcept;
   CoreCounters counters(size_t index) noexcept;
+  /// Control thread, before it puts a policy in force: what its rules are called.
+  void name_rules(const PolicyTable& policy) noexcept { rule_tables_->name(policy); }
   /// Control thread: which identity feed the cores go by.
   void note_identities(const IdentityState& state) noexcept;
   /// For the flow log's writer, as long as the segment is there.
@@ -64,6 +67,7 @@ class StatsSegment {
   std::string path_;
   uint8_t* base_ = nullptr;
   size_t size_ = 0;
+  std::optional<RuleTables> rule_tables_;
 };
 
 }  // namespace sallyport

@@ -156,8 +156,12 @@ void Worker::take_policy(const ActivePolicy* policy, Now now) noexcept {
   fragments_.begin_burst(now);
   if (policy == nullptr || policy->generation == generation_) return;
   generation_ = policy->generation;
-  const bool any = policy->table != nullptr;
-  stats_.revision.store(any ? policy->table->revision() : 0, std::memory_order_relaxed);
+  const uint64_t revision = policy->table != nullptr ? policy->table->revision() : 0;
+  // The same policy with other labels has the same rules: their hits go on.
+  if (revision != stats_.revision.load(std::memory_order_relaxed)) {
+    counters_.rule_hits().begin(revision);
+  }
+  stats_.revision.store(revision, std::memory_order_relaxed);
   // Last, and released: who sees the generation sees its revision.
   stats_.generation.store(generation_, std::memory_order_release);
 }

@@ -10,10 +10,11 @@ namespace sallyport {
 
 /// The buckets of every histogram in the stats segment: log-linear, 32 to each power of two, so
 /// that a bucket's middle is at most 1.6 % off any value in it. Values under 32 have a bucket each;
-/// those of 2^36 (69 seconds in nanoseconds) and more share the last.
+/// those of 2^42 (73 minutes in nanoseconds: more than anything may be held) and more share the
+/// last.
 inline constexpr unsigned kBucketBits = 5;
 inline constexpr uint64_t kBucketsEach = uint64_t{1} << kBucketBits;
-inline constexpr unsigned kHistogramBits = 36;
+inline constexpr unsigned kHistogramBits = 42;
 inline constexpr size_t kHistogramBuckets = (kHistogramBits - kBucketBits + 1) * kBucketsEach;
 /// Of one histogram in a core's block: the sum of all values, and the counts.
 inline constexpr size_t kHistogramSlots = 1 + kHistogramBuckets;

@@ -36,6 +36,11 @@ pushes_under_traffic() {
   cp "$after" "$lab/policy/demo.yaml"   # what a restarted agent will read
 }
 
+ids_differ() {
+  jq -es '[.[] | select(.event_type == "verdict") | {flow_id, src_ip, src_port, proto}] | unique
+          | group_by(.flow_id) | length > 5 and all(length == 1)' "$flow_log" >"$lab/null"
+}
+
 daemons_die() {
   lab_stop agent KILL || true
   in_force after "the agent was killed"
@@ -47,6 +52,7 @@ daemons_die() {
   in_force after "the data plane was killed and restarted, without an agent"
   agent_start
   in_force after "the agent is back"
+  check "no flow has the id of another, of a run before either" ids_differ
 }
 
 # A reload is over when its outcome shows: the last rule of each file tells which one is in force.

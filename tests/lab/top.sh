@@ -44,6 +44,24 @@ verdicts_agree() {
     total sallyport_verdicts_total 'action=deny,mode=enforce,protocol=tls')" ]]
 }
 
+# Hits of a rule: on the screen, as JSON, and what the flow log says of them under the policy in force.
+revision() { sallyport status --stats "$stats" --socket "$agent_socket" --format json | jq -r '.cores[0].revision'; }
+shown_hits() { screen_text | sed -nE "s#.*\bdemo/$1 +[0-9.]+ [ kMG] +([0-9]+)\b.*#\1#p" | head -n 1; }
+json_hits() {
+  sallyport top --stats "$stats" --once --interval 0.1 --format json |
+    jq --arg name "demo/$1" --arg revision "$(revision)" \
+      '.total.rules[] | select(.name == $name and .revision == $revision) | .hits.total'
+}
+logged_hits() {
+  jq -s --arg rule "$1" --arg revision "$(revision)" \
+    '[.[] | select(.event_type == "verdict" and .policy.rule == $rule and .policy.revision == $revision)] | length' "$flow_log"
+}
+hits_agree() {
+  local logged
+  logged=$(logged_hits "$1")
+  [[ $logged -ge $2 && $(shown_hits "$1") = "$logged" && $(json_hits "$1") = "$logged" ]]
+}
+
 says() { jq -e "$@" >"$lab/null"; }
 # One interval as JSON, while a download of known pace runs through it.
 json_agrees() {
@@ -71,8 +89,7 @@ appears "without a data plane it says so, and waits" 'does not exist: no data pl
 dataplane_start
 appears "then there is one, without a policy" '! no policy is in force: everything is denied'
 agent_start "$root/configs/demo/before.yaml"
-appears "and now with one" "^policy $(sallyport status --stats "$stats" --socket "$agent_socket" --format json |
-  jq -r '.cores[0].revision'), generation [0-9]+"
+appears "and now with one" "^policy $(revision), generation [0-9]+"
 
 for round in 1 2 3; do
   expect allow demo/web https://allowed.sp.test/ -4
@@ -86,6 +103,20 @@ terminal capture-pane -p -e -t top >"$lab/log/top-80x24.ansi"
 check "the download arrives" slow_download_wait
 check "verdicts are those of the counters" wait_for 10 verdicts_agree
 check "drops are those of the counters" wait_for 10 denied_agree
+
+check "hits of a rule are its verdicts in the log" wait_for 10 hits_agree web 3
+check "those that deny, too" wait_for 10 hits_agree never 3
+key u
+appears "u lists rules by hits" '^RULES BY HITS of all cores, by HITS/s, most first'
+appears "those that decided nothing, too" "^demo/mirrors +0 +0  $(revision)$"
+check "with the same figures" wait_for 10 hits_agree web 3
+terminal capture-pane -p -t top >"$lab/log/top-rules.txt"
+check "a push of another policy" sallyport push "$root/configs/demo/after.yaml" --socket "$agent_socket"
+appears "its rules begin at 0" "^demo/web +0 +0  $(revision)$"
+expect allow demo/web https://allowed.sp.test/ -4
+check "and are counted" wait_for 10 hits_agree web 1
+key u
+appears "u leads back" '^ CORE  PKT/s'
 
 terminal resize-window -t top -x 120 -y 40
 appears "more room, more columns" 'TIME TO VERDICT'

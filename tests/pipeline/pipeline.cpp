@@ -168,6 +168,7 @@ Pipeline::~Pipeline() {
 void Pipeline::publish(std::unique_ptr<PolicyTable> table) {
   if (parts_->feed) table = table->with_feed(*parts_->feed).value();
   parts_->names.add(parts_->policies.generation() + 1, *table, parts_->feed);
+  parts_->stats->name_rules(*table);
   parts_->policies.publish(std::move(table), std::chrono::milliseconds(0));
   turn_all();
 }
@@ -346,6 +347,21 @@ void Pipeline::must_balance() const {
   if (const std::string wrong = imbalance(); !wrong.empty()) {
     throw std::logic_error("the books do not balance: " + wrong);
   }
+}
+
+uint64_t Pipeline::hits(std::string_view rule) const {
+  const ActivePolicy* active = parts_->policies.current();
+  size_t slot = kRuleHitsAt + sizeof(StatsHits) / sizeof(uint64_t);
+  if (rule.empty()) {
+    slot += kRulesCounted + kStatsNoRule;
+  } else {
+    uint32_t index = 0;
+    while (active->table->rule(index).name != rule) must(++index < active->table->rule_count());
+    slot += index;
+  }
+  uint64_t sum = 0;
+  for (size_t i = 0; i < parts_->workers.size(); ++i) sum += parts_->stats->value(slot, i);
+  return sum;
 }
 
 std::vector<uint64_t> Pipeline::histogram(Histogram id) const {

@@ -75,6 +75,8 @@ class Pipeline {
   uint64_t drops(std::string_view reason) const {
     return counter("sallyport_drops_total", "reason=" + std::string(reason));
   }
+  /// Hits of a rule of the policy in force, over workers; "" for verdicts without a rule.
+  uint64_t hits(std::string_view rule) const;
   /// What is wrong with a worker's books, or with what they say of the ports, or "". Every frame
   /// put in, every sleep and the end of all flows is followed by a look at them: std::logic_error
   /// if they do not balance.

@@ -317,3 +317,90 @@ TEST_CASE("when a policy is taken away nothing goes on under it", "[pipeline]") 
   CHECK(pipeline.payload_to_outside().empty());
   CHECK(pipeline.events().back().reason == FlowReason::no_policy);
 }
+
+// A rule's index says nothing across a push: what is counted must go by its name.
+TEST_CASE("verdicts are counted by rule, over pushes that move the rules", "[pipeline]") {
+  const auto policy = [](const std::vector<std::string>& rules) {
+    std::string text =
+        "apiVersion: sallyport/v1\nkind: EgressPolicy\nmetadata: {name: p}\nspec:\n  egress:\n";
+    for (const std::string& rule : rules) {
+      text += "    - {name: " + rule + ", action: " + (rule == "bad" ? "Deny" : "Allow") +
+              ", to: {domainNames: [" + rule + ".test]}}\n";
+    }
+    return text;
+  };
+  Pipeline pipeline("", {.workers = 2});
+  uint16_t port = 1000;
+  const auto visit = [&](const std::string& name, int times) {
+    for (int i = 0; i < times; ++i) {
+      const Conversation flow{.pipeline = pipeline, .client_port = port++};
+      flow.open();
+      flow.send(hello().sni(name + ".test").record());
+    }
+  };
+  const auto verdicts = [&] {
+    uint64_t sum = 0;
+    for (const std::string action : {"allow", "deny"}) {
+      for (const std::string protocol : {"tls", "quic", "http", "dns", "unknown"}) {
+        sum += pipeline.counter("sallyport_verdicts_total",
+                                "action=" + action + ",mode=enforce,protocol=" + protocol);
+      }
+    }
+    return sum;
+  };
+  const auto all = [&](const std::vector<std::string>& rules) {
+    uint64_t sum = pipeline.hits("");
+    for (const std::string& rule : rules) sum += pipeline.hits(rule);
+    return sum;
+  };
+
+  visit("good", 2);
+  CHECK(pipeline.hits("") == 2);  // no policy: no rule denied them
+  pipeline.push(policy({"good", "bad", "new"}));
+  CHECK(pipeline.hits("") == 0);
+  const uint64_t first = verdicts();
+  visit("good", 5);
+  visit("bad", 3);
+  visit("else", 2);
+  CHECK(pipeline.hits("good") == 5);
+  CHECK(pipeline.hits("bad") == 3);
+  CHECK(pipeline.hits("new") == 0);
+  CHECK(pipeline.hits("") == 2);
+  CHECK(all({"good", "bad", "new"}) == verdicts() - first);
+
+  SECTION("new labels are the same policy: its hits go on") {
+    pipeline.push_identities({});
+    visit("good", 1);
+    CHECK(pipeline.hits("good") == 6);
+    CHECK(pipeline.hits("bad") == 3);
+  }
+  SECTION("other rules at other places: each begins at 0, and live flows count for the new one") {
+    pipeline.push(policy({"bad", "else", "good"}));
+    const uint64_t then = verdicts();
+    CHECK(all({"bad", "else", "good"}) == 0);
+    visit("bad", 4);
+    visit("good", 1);
+    visit("else", 6);
+    CHECK(pipeline.hits("bad") == 4);
+    CHECK(pipeline.hits("good") == 1);
+    CHECK(pipeline.hits("else") == 6);
+    CHECK(all({"bad", "else", "good"}) == verdicts() - then);
+  }
+  SECTION("a live flow that a push has decided anew counts for the rule it has now") {
+    const Conversation flow{.pipeline = pipeline, .client_port = port++};
+    const Bytes start = hello().sni("good.test").record();
+    flow.open();
+    flow.send(start);
+    pipeline.push(policy({"bad", "good"}));
+    CHECK(pipeline.hits("good") == 0);
+    pipeline.from_inside(
+        flow.out(static_cast<uint32_t>(start.size())).payload(app_data("more")).frame());
+    CHECK(pipeline.hits("good") == 1);
+    CHECK(pipeline.hits("bad") == 0);
+  }
+  SECTION("the policy is taken away") {
+    pipeline.take_policy_away();
+    visit("good", 3);
+    CHECK(pipeline.hits("") == 3);
+  }
+}

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "dataplane/io/flow_ids.h"
 #include "tests/pipeline/conversation.h"
 
 using namespace sallyport;
@@ -42,7 +43,8 @@ TEST_CASE("a denied flow is denied on whatever queue", "[pipeline]") {
   std::set<uint64_t> ids;
   for (const FlowEvent& event : pipeline.events()) {
     CHECK(ids.insert(event.flow_id).second);
-    CHECK(event.flow_id >> 48 == event.core + 1);  // so that workers never give the same one
+    CHECK(event.flow_id >> FlowIds::kCountBits ==
+          event.core + 1);  // so that workers never give the same one
   }
   CHECK(ids.size() == 20);
 }

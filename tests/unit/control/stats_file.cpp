@@ -21,21 +21,45 @@ void put_histogram(char* at, const std::vector<uint64_t>& recorded) {
   }
 }
 
+void put_rules(char* at, const StatsFileRules& rules) {
+  auto* table = new (at) StatsRuleTable;
+  table->sequence = rules.sequence;
+  table->revision = rules.revision;
+  table->rules = rules.rules;
+  for (size_t i = 0; i < rules.names.size(); ++i) {
+    std::ranges::copy(rules.names[i], at + sizeof *table + i * kStatsRuleNameBytes);
+  }
+}
+
+void put_hits(char* at, const StatsFileHits& hits) {
+  auto* head = new (at) StatsHits;
+  head->sequence = hits.sequence;
+  head->revision = hits.revision;
+  auto* slots = new (at + sizeof *head) std::atomic<uint64_t>[kStatsFileRules + kStatsMoreHits]();
+  for (size_t i = 0; i < hits.hits.size(); ++i) slots[i] = hits.hits[i];
+  slots[kStatsFileRules + kStatsOtherRules] = hits.others;
+  slots[kStatsFileRules + kStatsNoRule] = hits.no_rule;
+}
+
 }  // namespace
 
 std::string stats_bytes(const StatsFile& file) {
   const size_t counters = file.counters.size();
   const size_t histograms = file.histograms.size();
   const size_t histograms_at = sizeof(StatsHeader) + counters * sizeof(StatsCounterInfo);
-  const size_t names_end = histograms_at + histograms * sizeof(StatsHistogramInfo);
+  const size_t rules_at = histograms_at + histograms * sizeof(StatsHistogramInfo);
+  const size_t names_end = rules_at + 2 * stats_rule_table_bytes(kStatsFileRules);
   const size_t offset = (names_end + 4095) / 4096 * 4096;
-  const size_t slots = counters + histograms * kHistogramSlots;
-  const size_t stride = (sizeof(StatsCore) + slots * 8 + 63) / 64 * 64;
+  const size_t hits_at = sizeof(StatsCore) + (counters + histograms * kHistogramSlots) * 8;
+  const size_t hits_bytes = sizeof(StatsHits) + (kStatsFileRules + kStatsMoreHits) * 8;
+  const size_t stride = (hits_at + hits_bytes + 63) / 64 * 64;
   std::string bytes(offset + file.cores.size() * stride, '\0');
   auto* header = new (bytes.data()) StatsHeader;
   header->counters = static_cast<uint32_t>(counters);
   header->histograms = static_cast<uint32_t>(histograms);
   header->cores = static_cast<uint32_t>(file.cores.size());
+  header->rules = kStatsFileRules;
+  header->rules_offset = static_cast<uint32_t>(rules_at);
   header->core_offset = static_cast<uint32_t>(offset);
   header->core_stride = static_cast<uint32_t>(stride);
   header->pid = file.pid;
@@ -62,6 +86,9 @@ std::string stats_bytes(const StatsFile& file) {
     fill(info->help, "What it measures.");
     info->unit = file.histograms[i].unit;
   }
+  for (size_t i = 0; i < file.rules.size(); ++i) {
+    put_rules(bytes.data() + rules_at + i * stats_rule_table_bytes(kStatsFileRules), file.rules[i]);
+  }
   for (size_t i = 0; i < file.cores.size(); ++i) {
     char* at = bytes.data() + offset + i * stride;
     auto* core = new (at) StatsCore;
@@ -76,6 +103,7 @@ std::string stats_bytes(const StatsFile& file) {
       put_histogram(at + sizeof(StatsCore) + (counters + h * kHistogramSlots) * 8,
                     file.cores[i].recorded[h]);
     }
+    put_hits(at + hits_at, file.cores[i].hits);
   }
   return bytes;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -8,6 +9,24 @@
 
 namespace sallyport::test {
 
+/// So many rules have names and hits in a file of a test.
+inline constexpr size_t kStatsFileRules = 6;
+
+struct StatsFileRules {
+  uint64_t sequence = 2;
+  uint64_t revision = 0;
+  uint64_t rules = 0;
+  std::vector<std::string> names;
+};
+
+struct StatsFileHits {
+  uint64_t sequence = 2;
+  uint64_t revision = 0;
+  std::vector<uint64_t> hits;  ///< By index, at most kStatsFileRules.
+  uint64_t others = 0;
+  uint64_t no_rule = 0;
+};
+
 struct StatsFileCore {
   uint32_t core = 0;
   uint64_t heartbeat_unix_ns = 0;
@@ -15,7 +34,8 @@ struct StatsFileCore {
   uint64_t generation = 0;
   std::vector<uint64_t> values;
   /// For each of StatsFile::histograms the values that were recorded.
-  std::vector<std::vector<uint64_t>> recorded;
+  std::vector<std::vector<uint64_t>> recorded = {};
+  StatsFileHits hits = {};
 };
 
 struct StatsFileCounter {
@@ -42,6 +62,7 @@ struct StatsFile {
   std::vector<StatsFileCounter> counters;
   std::vector<StatsFileHistogram> histograms;
   std::vector<StatsFileCore> cores;
+  std::array<StatsFileRules, 2> rules = {};
 };
 
 /// The bytes of a segment as a data plane would write it.

@@ -96,6 +96,12 @@ TEST_CASE("a segment that cannot be right is refused by name") {
       {"offset in the names", u32(20, sizeof(StatsHeader)), StatsFault::bad_layout},
       {"offset not aligned", u32(20, 4095), StatsFault::bad_layout},
       {"offset, all bits", u32(20, UINT32_MAX & ~7U), StatsFault::bad_layout},
+      {"rules", u32(80, kStatsFileRules + 20), StatsFault::bad_layout},
+      {"rules, all bits", u32(80, UINT32_MAX), StatsFault::bad_layout},
+      {"rule tables in the names", u32(84, sizeof(StatsHeader)), StatsFault::bad_layout},
+      {"rule tables not aligned", u32(84, 1001), StatsFault::bad_layout},
+      {"rule tables in the cores", u32(84, 4096), StatsFault::bad_layout},
+      {"rule tables, all bits", u32(84, UINT32_MAX & ~7U), StatsFault::bad_layout},
       {"stride too small", u32(24, 40), StatsFault::bad_layout},
       {"stride, all bits", u32(24, UINT32_MAX & ~7U), StatsFault::bad_layout},
   };
@@ -115,9 +121,40 @@ TEST_CASE("no prefix of a segment and no garbage crashes the reader") {
   for (int round = 0; round < 2000; ++round) {
     std::string bytes = good;
     // Behind the magic and version, so that the layout checks see them.
-    for (int i = 0; i < 4; ++i) bytes[12 + random() % 40] = static_cast<char>(random());
+    for (int i = 0; i < 4; ++i)
+      bytes[12 + random() % (sizeof(StatsHeader) - 12)] = static_cast<char>(random());
     static_cast<void>(file.fault_of(bytes));
   }
+}
+
+TEST_CASE("hits and names of rules are read as of one moment, or not at all") {
+  StatsFile file = sample();
+  file.rules[0] = {.revision = 7, .rules = 2, .names = {"a/one", "a/two"}};
+  file.rules[1] = {.revision = 8, .rules = 900, .names = {"b/\x1b[2J", "", "", "", "", "b/last"}};
+  file.cores[0].hits = {
+      .sequence = 6, .revision = 8, .hits = {1, 2, 3, 4, 5, 6}, .others = 70, .no_rule = 80};
+  file.cores[1].hits = {.sequence = 7, .revision = 7, .hits = {9}};
+  const TempDir folder;
+  write_text(folder / "stats", stats_bytes(file));
+  StatsSnapshot seen = read_stats(folder / "stats").value();
+  REQUIRE(seen.rules.size() == 2);
+  CHECK(seen.rules[0].names == std::vector<std::string>{"a/one", "a/two"});
+  CHECK(seen.rules[1].revision == 8);
+  CHECK(seen.rules[1].rules == 900);
+  CHECK(seen.rules[1].names == std::vector<std::string>{"b/?[2J", "", "", "", "", "b/last"});
+  const StatsRuleHits& first = seen.cores[0].rules;
+  CHECK(first.whole);
+  CHECK(first.sequence == 6);
+  CHECK(first.revision == 8);
+  CHECK(first.hits == std::vector<uint64_t>{1, 2, 3, 4, 5, 6});
+  CHECK(first.others == 70);
+  CHECK(first.no_rule == 80);
+  CHECK_FALSE(seen.cores[1].rules.whole);  // a writer is in the midst of it
+  file.rules[1].sequence = 3;
+  write_text(folder / "stats", stats_bytes(file));
+  seen = read_stats(folder / "stats").value();
+  REQUIRE(seen.rules.size() == 1);
+  CHECK(seen.rules[0].revision == 7);
 }
 
 TEST_CASE("paths that are no segment are told apart") {

@@ -2,6 +2,7 @@
 #include "control/top/top_model.h"
 
 #include <catch2/catch.hpp>
+#include <tuple>
 
 #include "control/common/system.h"
 #include "control/top/top_json.h"
@@ -100,6 +101,60 @@ TEST_CASE("quantiles are those of what was recorded within the interval", "[top]
   CHECK(model.total.latency.p50 == Approx(2000).epsilon(0.016));
   CHECK(model.total.latency.p999 == Approx(100'000).epsilon(0.016));
   CHECK(model.total.time_to_verdict.count == 0);
+}
+
+// The first core's policy has two rules; the second core runs another one in some rows.
+TEST_CASE("hits are named by the policy that the core counted them under", "[top]") {
+  using Rows = std::vector<std::tuple<std::string, uint64_t, double>>;
+  const auto rows = [](const TopCore& core) {
+    Rows out;
+    for (const TopRule& rule : core.rules) {
+      out.emplace_back(rule.name, rule.hits.total, rule.hits.per_second);
+    }
+    return out;
+  };
+  Two two;
+  two.before.rules[0] = {.revision = 7, .rules = 2, .names = {"p/a", "p/b"}};
+  two.before.cores[0].hits = {.sequence = 2, .revision = 7, .hits = {100, 10}, .no_rule = 1};
+  two.before.cores[1].hits = {.sequence = 2, .revision = 7, .hits = {0, 5}};
+  two.after.rules = two.before.rules;
+  SECTION("the same policy: what came since, core by core and over all") {
+    two.after.cores[0].hits = {.sequence = 2, .revision = 7, .hits = {104, 10}, .no_rule = 7};
+    two.after.cores[1].hits = {.sequence = 2, .revision = 7, .hits = {0, 6}};
+    const TopModel model = two.model();
+    CHECK(rows(model.cores[0]) == Rows{{"p/a", 104, 2}, {"p/b", 10, 0}, {"(no rule)", 7, 3}});
+    CHECK(rows(model.total) == Rows{{"p/a", 104, 2}, {"p/b", 16, 0.5}, {"(no rule)", 7, 3}});
+  }
+  SECTION("a push that turns the rules round, which one core has taken") {
+    two.after.rules[1] = {.revision = 8, .rules = 2, .names = {"p/b", "p/a"}};
+    two.after.cores[0].hits = {.sequence = 4, .revision = 8, .hits = {2, 6}};
+    two.after.cores[1].hits = {.sequence = 2, .revision = 7, .hits = {0, 7}};
+    const TopModel model = two.model();
+    CHECK(rows(model.cores[0]) == Rows{{"p/b", 2, 1}, {"p/a", 6, 3}, {"(no rule)", 0, 0}});
+    CHECK(rows(model.cores[1]) == Rows{{"p/a", 0, 0}, {"p/b", 7, 1}, {"(no rule)", 0, 0}});
+    REQUIRE(model.total.rules.size() == 6);  // rules of two revisions are not added up
+    CHECK(model.total.rules[4].revision == 7);
+  }
+  SECTION("a policy that nobody remembers, and hits in the midst of a change") {
+    two.after.rules = {};
+    two.after.cores[0].hits = {.sequence = 2, .revision = 7, .hits = {104, 10}, .no_rule = 1};
+    two.after.cores[1].hits = {.sequence = 3, .revision = 7, .hits = {104, 10}};
+    const TopModel model = two.model();
+    CHECK(rows(model.cores[0]) ==
+          Rows{{"(rules of an older policy)", 114, 2}, {"(no rule)", 1, 0}});
+    CHECK(rows(model.cores[1]).empty());
+  }
+  SECTION("more rules than there is room for") {
+    two.after.rules[0] = {
+        .revision = 7, .rules = 9, .names = {"p/a", "p/b", "p/c", "p/d", "p/e", "p/f"}};
+    two.after.cores[0].hits = {.sequence = 2, .revision = 7, .hits = {100, 10}, .others = 4};
+    const Rows seen = rows(two.model().cores[0]);
+    REQUIRE(seen.size() == 8);
+    CHECK(seen[1] == Rows::value_type{"p/b", 10, 0});
+    CHECK(seen[5] == Rows::value_type{"p/f", 0, 0});
+    CHECK(seen[6] == Rows::value_type{"(rules beyond those counted each)", 4, 2});
+    CHECK(seen[7] == Rows::value_type{"(no rule)", 0, 0});
+  }
 }
 
 TEST_CASE("one sample has totals and no rates", "[top]") {
@@ -203,6 +258,8 @@ TEST_CASE("JSON has base units and names that stay", "[top]") {
   value_of(two.after, 1, "sallyport_drops_total", "reason=denied") = 4;
   two.after.cores[0].recorded[0] = {1000, 1000};
   two.after.cores[0].recorded[2] = {8};
+  two.after.rules[1] = {.revision = 0x3fa9c1d27b60, .rules = 2, .names = {"p/a", "p/b"}};
+  two.after.cores[1].hits = {.revision = 0x3fa9c1d27b60, .hits = {0, 8}};
   const Json json = top_json(two.model());
   CHECK(json["schema"] == 1);
   CHECK(json["interval_seconds"] == 2.0);
@@ -217,6 +274,13 @@ TEST_CASE("JSON has base units and names that stay", "[top]") {
   CHECK(json["total"]["verdicts_by_protocol"]["dns"]["allow"]["total"] == 0);
   CHECK(json["total"]["verdicts_by_protocol"]["tls"]["deny"]["total"] == 0);
   CHECK(json["total"]["verdicts_by_protocol"]["tls"]["audit"]["total"] == 5);
+  const Json hit{
+      {"name", "p/b"}, {"revision", "3fa9c1d27b60"}, {"hits", {{"per_second", 4.0}, {"total", 8}}}};
+  CHECK(json["cores"][1]["rules"] == Json::array({hit}));
+  CHECK(json["total"]["rules"][1] == Json{{"name", "p/a"},
+                                          {"revision", "3fa9c1d27b60"},
+                                          {"hits", {{"per_second", 0.0}, {"total", 0}}}});
+  CHECK(json["total"]["rules"][2] == hit);
   const Json& histograms = json["total"]["histograms"];
   CHECK(histograms["sallyport_packet_latency_seconds"]["p50"].get<double>() ==
         Approx(1e-6).epsilon(0.016));

@@ -46,6 +46,23 @@ TopModel busy_gateway() {
   return between(before, after);
 }
 
+/// With hits of four rules, the last of which has a name as long as may be.
+TopModel hit_gateway() {
+  StatsFile before = made_gateway();
+  StatsFile after = made_gateway(kStart + 3 * kSecond);
+  const std::string longest = std::string(63, 'p') + "/" + std::string(63, 'r');
+  before.rules[0] =
+      after.rules[0] = {.revision = 0x3fa9c1d27b60,
+                        .rules = 4,
+                        .names = {"packages/pypi", "packages/conda", "hubs/models", longest}};
+  for (size_t core = 0; core < 2; ++core) {
+    before.cores[core].hits = {.revision = 0x3fa9c1d27b60, .hits = {0, 50'000, 7, 0}};
+    after.cores[core].hits = {
+        .revision = 0x3fa9c1d27b60, .hits = {4000, 50'100, 7, core}, .no_rule = 30};
+  }
+  return between(before, after);
+}
+
 Screen shown(const TopModel& model, TopView view, size_t height, size_t width) {
   return render_top(model, view, height, width);
 }
@@ -100,7 +117,7 @@ denied                 7.50         15    dns           0        0    0        0
 
 
 
-?help q:quit Enter:zoom <>:sort r:reverse                   by CORE, least first
+?help q:quit Enter:zoom u:rules <>:sort r:reverse           by CORE, least first
 )");
 }
 
@@ -118,6 +135,63 @@ TEST_CASE("what audit let pass is not among the denials", "[top]") {
   const std::string with = shown(between(before, after), {}, 24, 80).text();
   CHECK(with.find("tls        4.00        8 1.00        2\n") != std::string::npos);
   CHECK(with.find("passed by audit alone    3.00 k   6000\n") != std::string::npos);
+}
+
+TEST_CASE("rules by hits", "[top]") {
+  const TopModel model = hit_gateway();
+  SECTION("those that were hit, beneath the verdicts") {
+    const std::string text = shown(model, {}, 24, 80).text();
+    CAPTURE(text);
+    CHECK(text.find(R"(
+                                          RULES BY HITS              /s    TOTAL
+                                          packages/pypi          4.00 k     8000
+                                          packages/conda          100     100200
+                                          (no rule)              30.0         60
+                                          ppppppppppppppppppppp~ 0.50          1
+                                          hubs/models               0         14
+)") != std::string::npos);
+  }
+  SECTION("all of them, on a page of their own") {
+    TopView view;
+    view.page = TopPage::rules;
+    const std::string text = shown(model, view, 24, 80).text();
+    CHECK(text.find(R"(
+RULES BY HITS of all cores, by HITS/s, most first; < > and r sort
+
+RULE                                           HITS/s        TOTAL  REVISION
+packages/pypi                                  4.00 k         8000  3fa9c1d27b60
+packages/conda                                  100         100200  3fa9c1d27b60
+(no rule)                                      30.0             60  3fa9c1d27b60
+ppppppppppppppppppppppppppppppppppppppppppppp~ 0.50              1  3fa9c1d27b60
+hubs/models                                       0             14  3fa9c1d27b60
+)") != std::string::npos);
+    CHECK(text.find("lines 1-5 of 5\n") != std::string::npos);
+  }
+  SECTION("of one core, by another column, the other way round") {
+    TopView view;
+    for (const TopKey key :
+         {TopKey::down, TopKey::enter, TopKey::rules, TopKey::sort_right, TopKey::reverse}) {
+      view = after_key(view, key, model);
+    }
+    const std::string text = shown(model, view, 24, 80).text();
+    CHECK(text.find("RULES BY HITS of core 2, by TOTAL, least first;") != std::string::npos);
+    CHECK(text.find("hubs/models                                       0              7") <
+          text.find("packages/pypi                                  2.00 k         4000"));
+    CHECK(text.find("packages/conda                                 50.0          50100") !=
+          std::string::npos);
+  }
+  SECTION("more than there is room for: a line says so, and the page scrolls") {
+    TopModel many = model;
+    for (int i = 0; i < 50; ++i) {
+      many.total.rules.push_back({.name = fmt::format("p/{:02}", i), .hits = {.total = 1}});
+    }
+    const std::string text = shown(many, {}, 24, 80).text();
+    CHECK(text.find("more: u lists rules") != std::string::npos);
+    TopView view;
+    view.page = TopPage::rules;
+    view.scroll = 1000;
+    CHECK(render_top(many, view, 24, 80).text().find("lines 40-55 of 55\n") != std::string::npos);
+  }
 }
 
 TEST_CASE("one core on 120 columns", "[top]") {
@@ -206,12 +280,16 @@ TEST_CASE("no figure moves a column", "[top]") {
     const StatsFile before = made_gateway();
     StatsFile after = made_gateway(kStart + 3 * kSecond);
     for (auto& core : after.cores) {
+      core.hits.revision = core.revision;
+      core.hits.hits.resize(kStatsFileRules);
+      for (uint64_t& value : core.hits.hits) value = random() >> (random() % 64);
       for (uint64_t& value : core.values) value = random() >> (24 + random() % 40);
       for (auto& recorded : core.recorded) recorded = {random() >> (28 + random() % 36), 1};
     }
+    after.rules[0] = {.revision = after.cores[0].revision, .rules = 2, .names = {"p/a", "p/b"}};
     const TopModel model = between(before, after);
     for (const auto& [height, width] : {std::pair<size_t, size_t>{24, 80}, {40, 120}}) {
-      for (const TopPage page : {TopPage::overview, TopPage::core}) {
+      for (const TopPage page : {TopPage::overview, TopPage::core, TopPage::rules}) {
         TopView view;
         view.page = page;
         const Screen screen = shown(model, view, height, width);
@@ -267,6 +345,18 @@ TEST_CASE("keys: choose a core, sort, zoom and come back", "[top]") {
   CHECK(press(zoomed, {help, help}).page == TopPage::core);
   CHECK(press(zoomed, {help, back}).page == TopPage::core);
   CHECK(press(zoomed, {back}).page == TopPage::overview);
+  CHECK(press({}, {rules}).page == TopPage::rules);
+  CHECK(press({}, {rules, back}).page == TopPage::overview);
+  CHECK(press({}, {rules, rules}).page == TopPage::overview);
+  CHECK(press(zoomed, {rules}).page == TopPage::rules);
+  CHECK(press(zoomed, {rules, back}).page == TopPage::core);
+  CHECK(press({}, {rules, help, back}).page == TopPage::rules);
+  CHECK(press({}, {help, rules, back}).page == TopPage::overview);
+  // Each table keeps its own order.
+  CHECK(press({}, {rules, sort_right, reverse, back}).sort == TopSort::core);
+  CHECK_FALSE(press({}, {rules, reverse}).reversed);
+  CHECK(press({}, {rules, sort_left}).rule_sort == TopRuleSort::name);
+  CHECK(press({}, {sort_right}).rule_sort == TopRuleSort::rate);
   CHECK(press(zoomed, {down, down, up}).scroll == 1);
   CHECK(press(zoomed, {up}).scroll == 0);
   CHECK(press({}, {pause}).paused);

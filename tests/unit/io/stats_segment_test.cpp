@@ -8,16 +8,20 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <set>
+#include <thread>
 
 #include "control/common/stats_reader.h"
 #include "control/common/system.h"
 #include "dataplane/inspect/fault_info.h"
+#include "tests/support/policy_builder.h"
 
 using namespace sallyport;
+using namespace sallyport::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -42,6 +46,14 @@ StatsSnapshot read(const fs::path& path) {
 }
 
 constexpr std::array<unsigned, 3> kCores{4, 2, 9};
+
+std::string policy_of(const std::vector<std::string>& rules) {
+  std::string text = "  egress:\n";
+  for (const std::string& rule : rules) {
+    text += "    - {name: " + rule + ", action: Allow, to: {domainNames: [" + rule + ".test]}}\n";
+  }
+  return policy_text(text);
+}
 
 }  // namespace
 
@@ -133,6 +145,112 @@ TEST_CASE("each measurement lands under its own histogram and core", "[stats]") 
     }
     for (const uint64_t counter : seen.cores[core].values) CHECK(counter == 0);
   }
+}
+
+TEST_CASE("hits of a rule land under its name, core and policy", "[stats]") {
+  const Folder folder;
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  CHECK(read(folder.path / "stats").rules.empty());
+  const auto a = load_table(policy_of({"one", "two"}));
+  const auto b = load_table(policy_of({"two", "three", "one"}));
+  const auto c = load_table(policy_of({"four"}));
+  const auto names_of = [&](uint64_t revision) {
+    for (const StatsRules& rules : read(folder.path / "stats").rules) {
+      if (rules.revision == revision) return rules.names;
+    }
+    return std::vector<std::string>{};
+  };
+  using Names = std::vector<std::string>;
+
+  (*segment)->name_rules(*a);
+  (*segment)->name_rules(*a);  // a new feed
+  CHECK(names_of(a->revision()) == Names{"p/one", "p/two"});
+  RuleHits hits = (*segment)->counters(1).rule_hits();
+  hits.begin(a->revision());
+  for (const uint32_t rule : {0U, 1U, 1U, kRulesCounted - 1, kRulesCounted, 1'000'000U, kNoRule}) {
+    hits.add(rule);
+  }
+  StatsRuleHits seen = read(folder.path / "stats").cores[1].rules;
+  CHECK(seen.whole);
+  CHECK(seen.revision == a->revision());
+  REQUIRE(seen.hits.size() == kRulesCounted);
+  CHECK(seen.hits[0] == 1);
+  CHECK(seen.hits[1] == 2);
+  CHECK(seen.hits[kRulesCounted - 1] == 1);
+  CHECK(seen.others == 2);
+  CHECK(seen.no_rule == 1);
+  CHECK(std::accumulate(seen.hits.begin(), seen.hits.end(), uint64_t{0}) == 4);
+  for (const size_t other : {0, 2}) {
+    const StatsRuleHits none = read(folder.path / "stats").cores[other].rules;
+    CHECK(none.no_rule + none.others + none.hits[0] == 0);
+  }
+
+  // The names of what the core still runs stay until the push after the next.
+  (*segment)->name_rules(*b);
+  CHECK(names_of(a->revision()) == Names{"p/one", "p/two"});
+  CHECK(names_of(b->revision()) == Names{"p/two", "p/three", "p/one"});
+  (*segment)->name_rules(*a);  // it is put back
+  (*segment)->name_rules(*c);
+  CHECK(names_of(a->revision()) == Names{"p/one", "p/two"});
+  CHECK(names_of(b->revision()).empty());
+  CHECK(names_of(c->revision()) == Names{"p/four"});
+
+  const uint64_t sequence = seen.sequence;
+  hits.begin(c->revision());
+  seen = read(folder.path / "stats").cores[1].rules;
+  CHECK(seen.sequence > sequence);
+  CHECK(seen.revision == c->revision());
+  CHECK(std::ranges::count(seen.hits, 0) == kRulesCounted);
+  CHECK(seen.others + seen.no_rule == 0);
+}
+
+// Names that tell which table they are of: a reader that mixed two would see both.
+TEST_CASE("a reader never sees two policies in one, however fast they change", "[stats]") {
+  const Folder folder;
+  const auto segment = StatsSegment::create(folder.path / "stats", kCores);
+  REQUIRE(segment);
+  const std::array policies{load_table(policy_of({"a0", "a1", "a2"})),
+                            load_table(policy_of({"b0", "b1", "b2"})),
+                            load_table(policy_of({"c0", "c1", "c2"}))};
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    RuleHits hits = (*segment)->counters(0).rule_hits();
+    for (size_t i = 0; !stop; i = (i + 1) % policies.size()) {
+      (*segment)->name_rules(*policies[i]);
+      hits.begin(policies[i]->revision());
+      for (uint32_t n = 0; n < 3; ++n) hits.add(static_cast<uint32_t>(i));
+      // Often enough that most readings meet a change, and now and then one does not.
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+  const auto reader = StatsReader::open(folder.path / "stats");
+  size_t whole = 0;
+  size_t named = 0;
+  for (int round = 0; round < 200; ++round) {
+    const auto seen = reader->snapshot();
+    for (const StatsRules& rules : seen->rules) {
+      ++named;
+      if (rules.names.size() != 3) FAIL("names of half a policy");
+      const auto which = static_cast<size_t>(rules.names[0][2] - 'a');
+      if (which > 2 || rules.revision != policies[which]->revision() ||
+          rules.names[1][2] != rules.names[0][2] || rules.names[2][2] != rules.names[0][2]) {
+        FAIL("names of two policies: " << rules.names[0] << ' ' << rules.names[2]);
+      }
+    }
+    const StatsRuleHits& hits = seen->cores[0].rules;
+    if (!hits.whole || hits.revision == 0) continue;
+    ++whole;
+    for (size_t i = 0; i < policies.size(); ++i) {
+      if (hits.hits[i] != 0 && hits.revision != policies[i]->revision()) {
+        FAIL("hits of another policy");
+      }
+    }
+  }
+  stop = true;
+  writer.join();
+  CHECK(whole > 0);
+  CHECK(named > 0);
 }
 
 TEST_CASE("no name is cut, doubled or without its help", "[stats]") {

@@ -2,6 +2,7 @@
 #include "policy/runtime/log_histogram.h"
 
 #include <catch2/catch.hpp>
+#include <random>
 #include <vector>
 
 using namespace sallyport;
@@ -25,6 +26,30 @@ TEST_CASE("a bucket's middle is at most 2 % off any value in it", "[histogram]")
     CAPTURE(bucket);
     CHECK(middle - least <= 0.02 * least);
     CHECK(most - middle <= 0.02 * most);
+  }
+}
+
+// inspection.timeout_seconds, the longest that anything is held, may be an hour.
+TEST_CASE("a value is read back to 2 %, from a nanosecond to more than an hour", "[histogram]") {
+  std::mt19937_64 random(1);
+  std::vector<uint64_t> counts(kHistogramBuckets);
+  const auto read_back = [&](uint64_t value) {
+    const size_t bucket = bucket_of(value);
+    counts[bucket] = 1;
+    const double read = histogram_quantile(counts, 0.99);
+    counts[bucket] = 0;
+    return read;
+  };
+  constexpr uint64_t kLongest = uint64_t{3'660} * 1'000'000'000;
+  std::vector<uint64_t> values{1, 31, 32, kLongest, (uint64_t{1} << kHistogramBits) - 1};
+  for (double value = 1; value < static_cast<double>(kLongest); value *= 1.003) {
+    values.push_back(static_cast<uint64_t>(value));
+  }
+  for (int i = 0; i < 2000; ++i) values.push_back(1 + random() % kLongest);
+  for (const uint64_t value : values) {
+    CAPTURE(value);
+    const double off = read_back(value) / static_cast<double>(value) - 1;
+    if (off > 0.016 || off < -0.016) FAIL("off by " << off);
   }
 }
 
