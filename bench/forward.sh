@@ -1,18 +1,20 @@
 #!/bin/bash
 # Packets a second of one core over a capture, against dpdk-testpmd on the same ports: net_pcap, which
 # copies each packet as a NIC would deliver it, into net_null. Prints one JSON object. No root needed.
+# With --against the other is the gateway of another build, for what one change costs.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib/common.sh"
 
 usage() {
   cat <<'END'
 usage: bench/forward.sh [--flows N] [--names N] [--kind handshakes|bulk] [--rounds N] [--seconds N] [--testpmd-only]
+                        [--against BUILD]   (the gateway of another build directory in testpmd's stead)
 END
 }
-flows=2000 names=1000 kind=handshakes rounds=5 seconds=3 gateway=yes
+flows=2000 names=1000 kind=handshakes rounds=5 seconds=3 gateway=yes against=
 while (($#)); do
   case $1 in
-    --flows | --names | --kind | --rounds | --seconds)
+    --flows | --names | --kind | --rounds | --seconds | --against)
       (($# > 1)) || { usage >&2; exit 2; }
       printf -v "${1#--}" '%s' "$2"; shift 2 ;;
     --testpmd-only) gateway=; shift ;;
@@ -85,9 +87,10 @@ gateway_packets() {
 }
 gateway_ready() { grep -q '\bready: ' "$work/dataplane.err" || ! kill -0 "${started[0]}" 2>/dev/null; }
 
+# gateway_round BUILD NAME
 gateway_round() {
   gateway_config >"$work/gateway.yaml"
-  "$build/sallyport-dataplane" --config "$work/gateway.yaml" >"$work/dataplane.out" 2>"$work/dataplane.err" &
+  "$1/sallyport-dataplane" --config "$work/gateway.yaml" >"$work/dataplane.out" 2>"$work/dataplane.err" &
   started=("$!")
   wait_for 60 gateway_ready || die 1 "the data plane did not start: $(tail -n 3 "$work/dataplane.err")"
   sleep 0.5
@@ -98,7 +101,12 @@ gateway_round() {
   kill "${started[0]}"
   wait "${started[0]}" || true
   started=()
-  rate $((after - before)) $((t1 - t0)) >>"$work/gateway.pps"
+  rate $((after - before)) $((t1 - t0)) >>"$work/$2.pps"
+}
+# The other build first in every second round: whoever comes first may find a warmer machine.
+against_round() {
+  if (($1 % 2)); then gateway_round "$build" gateway; gateway_round "$against" against
+  else gateway_round "$against" against; gateway_round "$build" gateway; fi
 }
 
 [[ $(nproc) -ge 2 ]] || die 2 "needs two cores: one that forwards, one for all else"
@@ -109,10 +117,24 @@ bench_policy "$names" >"$work/policy.yaml"
 # In turn, so that a slow minute of the machine meets both.
 for ((round = 1; round <= rounds; round++)); do
   progress "bench: round $round of $rounds"
-  testpmd_round
-  [[ -z $gateway ]] || gateway_round
+  if [[ -n $against ]]; then
+    against_round "$round"
+  else
+    testpmd_round
+    [[ -z $gateway ]] || gateway_round "$build" gateway
+  fi
 done
 progress_end
+if [[ -n $against ]]; then
+  jq -n --arg kind "$kind" --argjson flows "$flows" --argjson names "$names" --argjson seconds "$seconds" \
+    --argjson gateway "$(median <"$work/gateway.pps")" --argjson against "$(median <"$work/against.pps")" \
+    --argjson ratio "$(paste "$work/gateway.pps" "$work/against.pps" | awk '{ print $1 / $2 }' | median)" \
+    --slurpfile gateway_rounds "$work/gateway.pps" --slurpfile against_rounds "$work/against.pps" \
+    '{kind: $kind, flows: $flows, names: $names, seconds: $seconds, gateway_pps: $gateway, against_pps: $against,
+      median_ratio_of_a_round: ($ratio * 10000 | round / 10000),
+      rounds: {gateway_pps: $gateway_rounds, against_pps: $against_rounds}}'
+  exit
+fi
 testpmd=$(median <"$work/testpmd.pps")
 own=null
 [[ -z $gateway ]] || own=$(median <"$work/gateway.pps")

@@ -13,6 +13,7 @@
 #include "dataplane/inspect/packet.h"
 #include "dataplane/io/histograms.h"
 #include "dataplane/io/rule_hits.h"
+#include "policy/runtime/measuring.h"
 #include "policy/runtime/stats_layout.h"
 
 namespace sallyport {
@@ -356,7 +357,7 @@ inline constexpr size_t kCoreSlots = kRuleHitsAt + kRuleHitSlots;
 
 /// One core's slots.
 /// The core is the one writer, so no addition needs to be an atomic read-modify-write; any thread
-/// reads.
+/// reads. In a build that does not measure, nothing is written but what arrives: packets and bytes.
 class CoreCounters {
  public:
   explicit CoreCounters(std::atomic<uint64_t>* slots) noexcept : slots_(slots) {}
@@ -367,9 +368,11 @@ class CoreCounters {
     add_at(static_cast<size_t>(outbound) + static_cast<size_t>(direction), n);
   }
   void set(Counter id, uint64_t value) noexcept {
-    slots_[static_cast<size_t>(id)].store(value, std::memory_order_relaxed);
+    if constexpr (kMeasures)
+      slots_[static_cast<size_t>(id)].store(value, std::memory_order_relaxed);
   }
   void set(Counter outbound, Direction direction, uint64_t value) noexcept {
+    if constexpr (!kMeasures) return;
     slots_[static_cast<size_t>(outbound) + static_cast<size_t>(direction)].store(
         value, std::memory_order_relaxed);
   }
@@ -402,6 +405,8 @@ class CoreCounters {
 
  private:
   void add_at(size_t index, uint64_t n) noexcept {
+    constexpr auto kLast = static_cast<size_t>(Counter::rx_bytes_outside);
+    if (!kMeasures && index > kLast) return;
     auto& slot = slots_[index];
     slot.store(slot.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }

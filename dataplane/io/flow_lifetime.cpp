@@ -251,7 +251,7 @@ FlowMemory FlowStage::memory() const noexcept {
 }
 
 void FlowStage::note_time_to_verdict(const Flow& flow) noexcept {
-  if (now_.ticks == 0) return;
+  if (!kMeasures || now_.ticks == 0) return;
   const Inspection* inspection = inspection_of(flow, context_);
   const bool waited = inspection != nullptr && inspection->waiting_packets != 0;
   const uint64_t waited_ns = waited ? now_.ns - inspection->waiting_since_ns : 0;

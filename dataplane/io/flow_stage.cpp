@@ -58,6 +58,7 @@ void FlowStage::begin_burst(const ActivePolicy* policy, Now now) noexcept {
 }
 
 uint64_t FlowStage::ns_since_turn_began() const noexcept {
+  if constexpr (!kMeasures) return 0;
   return now_.ticks != 0 ? tick_scale_.ns(rte_rdtsc() - now_.ticks) : 0;
 }
 

@@ -217,6 +217,7 @@ void Gateway::run() {
 }
 
 void Gateway::log_preflight() const {
+  if constexpr (!kMeasures) spdlog::warn("this build measures nothing: it is for benches only");
   for (const Preflight& line : preflight(config_, keeper_->revision() != 0)) {
     spdlog::log(line.fails_open ? spdlog::level::warn : spdlog::level::info, "{}", line.text);
   }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "policy/runtime/measuring.h"
 #include "policy/runtime/rule_name.h"
 #include "policy/runtime/stats_layout.h"
 #include "policy/runtime/table.h"
@@ -32,6 +33,7 @@ class RuleHits {
 
   /// `rule`: its index, or kNoRule.
   void add(uint32_t rule) noexcept {
+    if constexpr (!kMeasures) return;
     size_t slot = rule;
     if (rule >= kRulesCounted) {
       slot = kRulesCounted + (rule == kNoRule ? kStatsNoRule : kStatsOtherRules);
