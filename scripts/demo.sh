@@ -109,7 +109,7 @@ print_counters() {
   printf '\nsallyport counters (names without sallyport_)\n'
   sallyport counters --stats "$stats" | sed '/^sallyport_drops_total/d; s/^sallyport_//; s/^COUNTER \{10\}/COUNTER/' || broken=yes
   printf '\nsallyport drops\n'
-  sallyport drops --stats "$stats" || broken=yes
+  sallyport drops --stats "$stats" --format text || broken=yes
 }
 
 print_hints() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ struct CliOptions {
   std::filesystem::path identities;
   std::filesystem::path junit;
   Format format = Format::text;
+  std::optional<Format> asked_format;  ///< Of commands that go by what standard output is.
   FlowOptions flow_query;
   bool all = false;
   bool show_books = false;
@@ -60,6 +62,9 @@ int run_counters(const CliOptions& options);
 int run_top(const CliOptions& options);
 /// Becomes `sallyport-dataplane replay`; returns only when it cannot.
 int run_replay(const CliOptions& options);
+
+/// What was asked for; else text on a terminal, JSON for a pipe or a file.
+Format format_of_output(const CliOptions& options);
 
 /// "sallyport: error: …" on standard error.
 void print_error(const std::string& what);

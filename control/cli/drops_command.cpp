@@ -52,7 +52,7 @@ Json rows_json(const StatsSnapshot& snapshot, const std::vector<DropRow>& rows) 
   return list;
 }
 
-int print_once(const CliOptions& options) {
+int print_once(const CliOptions& options, Format format) {
   const auto snapshot = read_stats(options.stats);
   if (!snapshot) {
     print_error(snapshot.error().text);
@@ -62,7 +62,7 @@ int print_once(const CliOptions& options) {
   if (snapshot->ended) {
     fmt::print(stderr, "sallyport: note: the data plane has stopped; these are its last counts\n");
   }
-  if (options.format == Format::json) {
+  if (format == Format::json) {
     fmt::print("{}\n", dump_pretty({{"drops", rows_json(*snapshot, rows)}}));
   } else if (rows.empty()) {
     fmt::print("no drops\n");
@@ -147,10 +147,10 @@ class RateLines {
 };
 
 /// Until it is interrupted, or standard output takes no more.
-int follow(const CliOptions& options) {
+int follow(const CliOptions& options, Format format) {
   using Clock = std::chrono::steady_clock;
   DropWatch watch;
-  RateLines lines(options.format);
+  RateLines lines(format);
   watch.look(read_stats(options.stats));
   auto last = Clock::now();
   while (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
@@ -168,15 +168,16 @@ int follow(const CliOptions& options) {
 }  // namespace
 
 int run_drops(const CliOptions& options) {
-  if (!options.follow) return print_once(options);
+  const Format format = format_of_output(options);
+  if (!options.follow) return print_once(options, format);
   // As JSON there is one kind of line.
-  if (options.format == Format::text) {
-    if (const int status = print_once(options); status != kExitGood) return status;
+  if (format == Format::text) {
+    if (const int status = print_once(options, format); status != kExitGood) return status;
   } else if (const auto snapshot = read_stats(options.stats); !snapshot) {
     print_error(snapshot.error().text);
     return kExitBadInput;
   }
-  return follow(options);
+  return follow(options, format);
 }
 
 }  // namespace sallyport

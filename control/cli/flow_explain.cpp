@@ -71,8 +71,8 @@ std::string facts_text(const FlowCase& which) {
 using Sources = std::expected<std::vector<SourceFile>, PolicyFailure>;
 
 Sources no_policy(const std::string& why) {
-  print_error(why + "; give the files of that policy with --policy FILE");
-  return std::unexpected(PolicyFailure{.status = kExitBadInput});
+  return std::unexpected(PolicyFailure{
+      .status = kExitBadInput, .why = why + "; give the files of that policy with --policy FILE"});
 }
 
 /// The policy that decided: what --policy names, or what the agent has kept.
@@ -164,10 +164,24 @@ Json finding_json(const FlowFinding& finding, const LoadedPolicy& policy) {
           {"near_rules", near_rules_json(finding.near_rules)}};
 }
 
+/// The facts stand without a policy: as text they were printed, as JSON they are here.
+int report_no_finding(const PolicyFailure& failure, const FlowCase& which, bool json) {
+  if (!failure.why.empty()) print_error(failure.why);
+  if (!json) {
+    print_findings(failure.diagnostics, failure.sources);
+    return failure.status;
+  }
+  Json out = facts_json(which);
+  out["error"] = failure.why.empty() ? "the files given have errors" : failure.why;
+  out["diagnostics"] = diagnostics_json(failure.diagnostics);
+  fmt::print("{}\n", dump_pretty(out));
+  return failure.status;
+}
+
 }  // namespace
 
 int explain_flow(const CliOptions& options, const FlowCase& which) {
-  const bool json = options.flow_query.format == "json";
+  const bool json = format_of_output(options) == Format::json;
   const LoggedRecord& record = which.record();
   if (!json) fmt::print("{}", facts_text(which));
   if (!is_of_policy(record)) {
@@ -176,22 +190,17 @@ int explain_flow(const CliOptions& options, const FlowCase& which) {
   }
   static_cast<void>(std::fflush(stdout));  // In front of what may be said on standard error.
   const auto policy = policy_for(options, record);
-  if (!policy) {
-    const PolicyFailure& failure = policy.error();
-    return failure.diagnostics.empty()
-               ? failure.status
-               : report_failure(failure, json ? Format::json : Format::text);
-  }
+  if (!policy) return report_no_finding(policy.error(), which, json);
   const auto identities = identities_for(options);
-  if (!identities) {
-    return report_failure(identities.error(), json ? Format::json : Format::text);
-  }
+  if (!identities) return report_no_finding(identities.error(), which, json);
   Explainer explainer(policy->models, *policy->table);
   explainer.use_identities(*identities);
   const auto finding = find_out(which, explainer);
   if (!finding) {
-    print_error("the record cannot be decided anew: " + wire_text(finding.error()));
-    return kExitBadInput;
+    return report_no_finding(
+        {.status = kExitBadInput,
+         .why = "the record cannot be decided anew: " + wire_text(finding.error())},
+        which, json);
   }
   if (json) {
     Json out = facts_json(which);

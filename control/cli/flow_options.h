@@ -22,7 +22,6 @@ struct FlowOptions {
   std::vector<std::string> events;
   std::optional<std::string> id;
   std::optional<uint32_t> last;
-  std::string format;  ///< "text", "json", or "": by what standard output is.
 };
 
 }  // namespace sallyport

@@ -35,10 +35,6 @@ void print_notes(FlowSearch& search) {
   }
 }
 
-bool is_json(const FlowOptions& options) {
-  return options.format.empty() ? ::isatty(STDOUT_FILENO) == 0 : options.format == "json";
-}
-
 /// Until it is interrupted, or standard output can take no more.
 int follow(FlowSearch& search, FlowOutput& output) {
   const auto add = [&output](const LoggedRecord& record, std::string_view line) {
@@ -53,7 +49,7 @@ int follow(FlowSearch& search, FlowOutput& output) {
   return kExitBadInput;
 }
 
-int show(const FlowOptions& options, const FlowFilter& filter) {
+int show(const FlowOptions& options, const FlowFilter& filter, Format format) {
   FlowSearch search(options.log, filter);
   if (const auto opened = search.open(options.follow); !opened) {
     print_error(opened.error());
@@ -68,7 +64,7 @@ int show(const FlowOptions& options, const FlowFilter& filter) {
     write_out(text);
   };
   const auto output = search.read(last, [&]() -> std::unique_ptr<FlowOutput> {
-    if (is_json(options)) return json_flow_output(last, count);
+    if (format == Format::json) return json_flow_output(last, count);
     const FlowLineStyle style{.width = line_width(), .colours = colours_wanted(STDOUT_FILENO)};
     return text_flow_output({.style = style, .last = last, .every_record = filter.names_events()},
                             count);
@@ -114,7 +110,9 @@ int run_flows(const CliOptions& options) {
     print_error(filter.error());
     return kExitBadInput;
   }
-  if (!options.flow_query.explain) return show(options.flow_query, *filter);
+  if (!options.flow_query.explain) {
+    return show(options.flow_query, *filter, format_of_output(options));
+  }
   return explain(options, *filter);
 }
 

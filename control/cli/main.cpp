@@ -18,11 +18,20 @@ void add_policy_files(CLI::App& command, CliOptions& options) {
       ->type_name("FILE...");
 }
 
-void add_format(CLI::App& command, CliOptions& options) {
-  command.add_option("--format", options.format, "How to print the result")
+CLI::Option* transformed_format(CLI::Option* option) {
+  return option
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, Format>{{"text", Format::text}, {"json", Format::json}}))
       ->option_text("text|json");
+}
+
+void add_format(CLI::App& command, CliOptions& options) {
+  transformed_format(command.add_option("--format", options.format, "How to print the result"));
+}
+
+void add_format_of_output(CLI::App& command, CliOptions& options, const std::string& help) {
+  transformed_format(command.add_option("--format", options.asked_format,
+                                        help + ". text on a terminal, otherwise json"));
 }
 
 void add_socket(CLI::App& command, CliOptions& options) {
@@ -122,9 +131,10 @@ void add_daemon_commands(CLI::App& app, CliOptions& options, Run& chosen) {
   auto& counters = add_command(app, "counters", "Every counter, by core", run_counters, chosen);
   for (CLI::App* command : {&drops, &counters}) {
     add_stats(*command, options);
-    add_format(*command, options);
     command->add_flag("--all", options.all, "Also those that are zero");
   }
+  add_format_of_output(drops, options, "How to print the result");
+  add_format(counters, options);
   drops.add_flag("-f,--follow", options.follow,
                  "Then the packets of each second, by reason; over restarts of the data plane");
   auto& top = add_command(app, "top", "Rates and latencies of each core, live; ? for help", run_top,
@@ -202,12 +212,9 @@ void add_flows(CLI::App& app, CliOptions& options, Run& chosen) {
   flows.add_flag("-f,--follow", query.follow,
                  "Go on with what is written, through rotation; begins with the last 10");
   flows.add_option("--last", query.last, "So many of the latest only")->type_name("N");
-  flows
-      .add_option("--format", query.format,
-                  "text: a line for each flow and each further request; json: the records as they "
-                  "are. text on a terminal, otherwise json")
-      ->check(CLI::IsMember({"text", "json"}))
-      ->option_text("text|json");
+  add_format_of_output(flows, options,
+                       "text: a line for each flow and each further request; json: the records as "
+                       "they are");
   add_flow_filters(flows, query);
   add_flow_explanation(flows, options);
   flows.footer(

@@ -2,6 +2,7 @@
 
 #include <expected>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "control/cli/commands.h"
@@ -14,6 +15,7 @@ struct PolicyFailure {
   Exit status = kExitNo;
   std::vector<Diagnostic> diagnostics;
   std::vector<SourceFile> sources;  ///< What could be read: the lines that findings are shown with.
+  std::string why;                  ///< In words, where no finding says it.
 };
 
 /// Reads the files named on the command line; kExitBadInput when one cannot be read.

@@ -15,6 +15,11 @@ void print_error(const std::string& what) {
   fmt::print(stderr, "sallyport: error: {}\n", what);
 }
 
+Format format_of_output(const CliOptions& options) {
+  if (options.asked_format) return *options.asked_format;
+  return ::isatty(STDOUT_FILENO) == 1 ? Format::text : Format::json;
+}
+
 std::string align(const std::vector<std::vector<std::string>>& rows,
                   const std::vector<bool>& numbers) {
   std::vector<size_t> widths(numbers.size(), 0);

@@ -23,7 +23,7 @@ watch_start() {
   lab_spawn watch "$build/sallyport" flows "${log_options[@]}" --denied --follow --format text
 }
 shown() { grep -qE "$1" "$lab/log/watch.out"; }
-explain() { sallyport flows "${log_options[@]}" --state-dir "$lab/state" --explain "$@" >"$lab/explained" 2>&1; }
+explain() { sallyport flows "${log_options[@]}" --state-dir "$lab/state" --format text --explain "$@" >"$lab/explained" 2>&1; }
 explained() { grep -qF -- "$1" "$lab/explained"; }
 id_of() { record verdict "$1" | jq -r .flow_id; }
 
@@ -87,7 +87,7 @@ through_rotation() {
 
 # The drops of a live gateway, and of the one after it.
 drops_of_each_second() {
-  lab_spawn drops "$build/sallyport" drops --stats "$stats" --follow
+  lab_spawn drops "$build/sallyport" drops --stats "$stats" --follow --format text
   check "drops: totals, with what they mean" wait_for 5 grep -q 'Packets of flows the policy denies' "$lab/log/drops.out"
   sleep 1.5   # its first second begins
   # Each is one held request and a few packets behind its denial.

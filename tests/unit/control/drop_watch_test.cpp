@@ -133,7 +133,7 @@ TEST_CASE("drops --follow: totals, then rates, through a restart") {
   segment.replace(7, 100);
   const std::string out = segment.folder / "out";
   const Process follower({"/bin/sh", "-c", "exec \"$@\" >\"$0\"", out, program("sallyport"),
-                          "drops", "--stats", segment.path, "--follow"},
+                          "drops", "--stats", segment.path, "--follow", "--format", "text"},
                          segment.folder / "err");
   const auto shows = [&out](const char* what) {
     return eventually([&] { return read_text(out).contains(what); });
@@ -149,12 +149,12 @@ TEST_CASE("drops --follow: totals, then rates, through a restart") {
   CHECK(shows("-- the stats segment cannot be read: waiting for a data plane\n"));
 }
 
-TEST_CASE("drops --follow --format json: one object a second") {
+TEST_CASE("drops --follow into a file: one object a second") {
   const Segment segment;
   segment.replace(7, 100);
   const std::string out = segment.folder / "out";
   const Process follower({"/bin/sh", "-c", "exec \"$@\" >\"$0\"", out, program("sallyport"),
-                          "drops", "--stats", segment.path, "--follow", "--format", "json"},
+                          "drops", "--stats", segment.path, "--follow"},
                          segment.folder / "err");
   const auto lines = [&out] { return std::ranges::count(read_text(out), '\n'); };
   REQUIRE(eventually([&] { return lines() > 0; }));

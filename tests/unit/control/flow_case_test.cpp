@@ -79,6 +79,10 @@ struct Fixture {
     REQUIRE(PolicyArchive(folder.path()).keep(compile_policy(sources).value().revision, sources));
   }
   Finished explain(std::vector<std::string> more = {}) const {
+    more.insert(more.end(), {"--format", "text"});
+    return explain_into_pipe(std::move(more));
+  }
+  Finished explain_into_pipe(std::vector<std::string> more = {}) const {
     more.insert(more.begin(), {program("sallyport"), "flows", "--log", folder / "log",
                                "--state-dir", folder.path(), "--explain"});
     return run(more);
@@ -230,6 +234,14 @@ TEST_CASE("flows --explain: a policy that is gone, and one in its place") {
                         (fixture.folder / "policies").string() +
                         ", where the agent keeps the last 16 that were in force; give the files of "
                         "that policy with --policy FILE\n");
+  const Finished piped = fixture.explain_into_pipe();
+  CHECK(piped.status == 2);
+  CHECK(piped.err == gone.err);
+  const Json facts = Json::parse(piped.out);
+  CHECK(facts["record"]["flow_id"] == 281474976710657);
+  CHECK(facts["by_policy"] == true);
+  CHECK(gone.err == "sallyport: error: " + facts["error"].get<std::string>() + "\n");
+  CHECK_FALSE(facts.contains("explanation"));
   const Finished given = fixture.explain({"--policy", fixture.folder / "p.yaml"});
   CHECK(given.status == 0);
   CHECK(given.err == "sallyport: note: this policy is revision " + revision() +
@@ -249,8 +261,11 @@ TEST_CASE("flows --explain: statuses and JSON") {
   CHECK(fixture.explain({"--id", "5"}).status == 1);
   CHECK(fixture.explain({"--host", "nobody.test"}).status == 1);
   CHECK(fixture.explain({"--follow"}).status == 2);
-  CHECK(fixture.explain({"--policy", "/nonexistent.yaml"}).status == 2);
-  const Json json = Json::parse(fixture.explain({"--format", "json"}).out);
+  const Finished unreadable = fixture.explain_into_pipe({"--policy", "/nonexistent.yaml"});
+  CHECK(unreadable.status == 2);
+  CHECK(Json::parse(unreadable.out)["diagnostics"].size() == 1);
+  CHECK(Json::parse(unreadable.out)["record"]["flow_id"] == 281474976710657);
+  const Json json = Json::parse(fixture.explain_into_pipe().out);
   CHECK(json["record"]["flow_id"] == 281474976710657);
   CHECK(json["by_policy"] == true);
   CHECK(json["revision"] == revision());
