@@ -136,6 +136,12 @@ void print_finding(const FlowFinding& finding, const LoggedRecord& record,
   const int64_t at = finding.flow.values().unix_seconds;
   fmt::print("\nBy the policy of revision {}:\n{}", revision,
              decision_text(finding.explanation, finding.flow, at));
+  if (record.truncated) {
+    fmt::print(
+        "\nThe record holds only the beginning of a longer text (truncated): a rule by it may "
+        "decide "
+        "otherwise.\n");
+  }
   if (!finding.agrees) {
     fmt::print(
         "\nThat is not what the log says. The policy or the labels may be others than those of "

@@ -56,6 +56,7 @@ void read_flow(const Json& record, LoggedRecord& out) {
   out.revision = text_member(policy, "revision");
   const Json& would = policy.is_object() ? section(policy, "would_deny") : policy;
   out.would_deny = would.is_boolean() && would.get<bool>();
+  out.truncated = record.contains("truncated");
   if (out.event != LoggedEvent::end) return;
   const Json& traffic = section(record, "flow");
   out.bytes = number_member(traffic, "bytes_toserver") + number_member(traffic, "bytes_toclient");

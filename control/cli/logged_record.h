@@ -25,6 +25,7 @@ struct LoggedRecord {
   std::string name;      ///< Server name, host or DNS name; "" for none.
   std::string action;    ///< "allow", "deny", "pending"; "" of a start.
   bool would_deny = false;
+  bool truncated = false;  ///< There was more of a text than the record holds.
   std::string policy;
   std::string rule;
   std::string reason;

@@ -184,6 +184,20 @@ void put_application(JsonLine& json, const FlowEvent& event) {
   }
 }
 
+// The fields of which there was more than a record holds.
+void put_cut(JsonLine& json, const FlowEvent& event) {
+  static constexpr std::pair<EventText, std::string_view> kFields[] = {
+      {EventText::alpns, "client_alpns"},
+      {EventText::method, "http_method"},
+      {EventText::target, "url"}};
+  if (event.cut == 0) return;
+  json.open_list("truncated");
+  for (const auto& [which, field] : kFields) {
+    if (event.is_cut(which)) json.item(field);
+  }
+  json.close_list();
+}
+
 void put_policy(JsonLine& json, const FlowEvent& event, const PolicyNames::Found& found) {
   if (event.type != FlowEvent::Type::start) {
     json.open("verdict");
@@ -242,7 +256,10 @@ void put_record(JsonLine& json, const FlowEvent& event, const FlowEvent& told,
   json.word("event_type", type_name(event.type));
   put_addresses(json, event);
   json.text_if_any("spiffe_id", names.spiffe_id(event.key.inside));
-  if (event.type != FlowEvent::Type::start) put_application(json, told);
+  if (event.type != FlowEvent::Type::start) {
+    put_application(json, told);
+    put_cut(json, told);
+  }
   // What its bytes were read as is more than what they look like.
   if (event.tunnel != TunnelKind::none && event.app_known != Known::present) {
     json.word("tunnel", to_string(event.tunnel));

@@ -22,7 +22,10 @@ void put_facts(const AppFacts& facts, FlowEvent& event) noexcept {
   std::array<char, 256> joined;
   size_t size = 0;
   for (const auto alpn : facts.alpns) {
-    if (alpn.size() > UINT8_MAX || alpn.size() + 1 > joined.size() - size) break;
+    if (alpn.size() > UINT8_MAX || alpn.size() + 1 > joined.size() - size) {
+      event.note_cut(EventText::alpns);
+      break;
+    }
     joined[size++] = static_cast<char>(alpn.size());
     size += alpn.copy(joined.data() + size, alpn.size());
   }

@@ -61,11 +61,12 @@ struct alignas(64) FlowEvent {
   InspectFault fault{};
   Known app_known{};
   AppProtocol app{};
-  bool opened_inside = true;
-  bool would_deny = false;
-  bool http2 = false;
+  bool opened_inside : 1 = true;
+  bool would_deny : 1 = false;
+  bool http2 : 1 = false;
   Known ech_known{};
   TunnelKind tunnel{};
+  uint8_t cut = 0;           ///< A bit for each EventText of which there was more.
   uint16_t tls_version = 0;  ///< The newest that the hello offers; 0: none known.
   uint16_t query_type = 0;   ///< DNS.
   std::array<char, 2688> texts;
@@ -75,8 +76,13 @@ struct alignas(64) FlowEvent {
     const auto index = static_cast<size_t>(which);
     const size_t begin = index == 0 ? 0 : text_ends[index - 1];
     const size_t size = std::min({text.size(), most, texts.size() - begin});
+    if (size < text.size()) note_cut(which);
     if (size > 0) std::memcpy(texts.data() + begin, text.data(), size);
     for (size_t i = index; i < kEventTexts; ++i) text_ends[i] = static_cast<uint16_t>(begin + size);
+  }
+  void note_cut(EventText which) noexcept { cut |= uint8_t{1} << static_cast<unsigned>(which); }
+  bool is_cut(EventText which) const noexcept {
+    return (cut >> static_cast<unsigned>(which) & 1) != 0;
   }
   std::string_view text(EventText which) const noexcept {
     const auto index = static_cast<size_t>(which);

@@ -61,6 +61,7 @@ void print_real() {
 
 FlowEvent full_event(AppProtocol app) {
   FlowEvent event{};
+  event.flow_id = 1;
   event.key.inside = parse_ip_address("10.1.2.3").value();
   event.key.outside = parse_ip_address("203.0.113.9").value();
   event.key.ip_protocol = kIpProtocolTcp;
@@ -114,6 +115,15 @@ void print_every() {
     print(to_eve_of_capture(event, event, {}, PolicyNames{}, "a.pcap"));
     event.app_known = Known::absent;
     print(to_eve_of_capture(event, event, {}, PolicyNames{}, ""));
+  }
+  for (const EventText text : {EventText::alpns, EventText::method, EventText::target}) {
+    FlowEvent event = full_event(AppProtocol::http);
+    event.note_cut(text);
+    for (const auto type :
+         {FlowEvent::Type::verdict, FlowEvent::Type::request, FlowEvent::Type::flow}) {
+      event.type = type;
+      print(to_eve(event, PolicyNames{}));
+    }
   }
   LogGaps gaps({1, 2});
   for (size_t i = 0; i < kLogLosses; ++i) gaps.note(i % 2, static_cast<LogLoss>(i), {i + 1, 1, 2});

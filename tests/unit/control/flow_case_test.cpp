@@ -254,6 +254,10 @@ TEST_CASE("flows --explain: a verdict that the policy does not give is said") {
   const Finished got = fixture.explain();
   CHECK(got.status == 0);
   CHECK(got.out.contains("\nThat is not what the log says."));
+  CHECK_FALSE(got.out.contains("(truncated)"));
+  Json cut = kAllowed;
+  cut["truncated"] = {"url"};
+  CHECK(Fixture(cut).explain().out.contains("(truncated)"));
 }
 
 TEST_CASE("flows --explain: statuses and JSON") {

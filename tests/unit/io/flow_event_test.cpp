@@ -206,7 +206,8 @@ TEST_CASE("what a hello, a request or a query told stands under its protocol", "
 }
 
 TEST_CASE("texts are cut to their bounds, and never into one another", "[event]") {
-  FlowEvent event;
+  FlowEvent event = sample();
+  event.app = AppProtocol::http;
   event.set(EventText::host, std::string(255, 'h'), 255);
   event.set(EventText::alpns, std::string(300, 'a'), 256);
   event.set(EventText::ja3, std::string(36, '3'), 36);
@@ -218,10 +219,33 @@ TEST_CASE("texts are cut to their bounds, and never into one another", "[event]"
   CHECK(event.text(EventText::ja4) == std::string(36, '4'));
   CHECK(event.text(EventText::method) == "PUT");
   CHECK(event.text(EventText::target) == std::string(512, 't'));
+  CHECK(line_of(event)["truncated"] == Json{"client_alpns", "url"});
   event.set(EventText::target, std::string(2000, 't'), 2000);
   CHECK(event.text(EventText::target).size() == 2000);
   event.set(EventText::target, std::string(3000, 't'), 3000);
   CHECK(event.text(EventText::target).size() == 2688 - 255 - 256 - 36 - 36 - 3);
+}
+
+TEST_CASE("of what was cut there is a word, and of nothing else", "[event]") {
+  AppFacts facts{.app_known = Known::present, .app = AppProtocol::http};
+  const std::string longest(2048, 't');
+  const std::string longer = longest + "t";
+  const auto line = [&](std::string_view target, std::string_view method) {
+    facts.target = target;
+    facts.method = method;
+    FlowEvent event = sample();
+    event.app = AppProtocol::http;
+    put_facts(facts, event);
+    return line_of(event);
+  };
+  CHECK_FALSE(line(longest, "GET").contains("truncated"));
+  CHECK(line(longer, "GET")["truncated"] == Json{"url"});
+  CHECK(line("/", std::string(33, 'M'))["truncated"] == Json{"http_method"});
+  std::vector<std::string_view> alpns(86, "h2");
+  facts.alpns = std::span(alpns).first(85);
+  CHECK_FALSE(line("/", "GET").contains("truncated"));
+  facts.alpns = alpns;
+  CHECK(line("/", "GET")["truncated"] == Json{"client_alpns"});
 }
 
 TEST_CASE("a host too long for a record is left out, not cut", "[event]") {
