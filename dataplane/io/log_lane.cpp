@@ -49,8 +49,8 @@ struct LogLane::Shared {
   std::atomic<uint64_t> turned_ns;
 };
 
-LogLane::LogLane(std::string name, std::vector<unsigned> cores, std::shared_ptr<LogLosses> losses,
-                 std::unique_ptr<LogSink> sink)
+LogLane::LogLane(std::string name, const std::vector<unsigned>& cores,
+                 std::shared_ptr<LogLosses> losses, std::unique_ptr<LogSink> sink)
     : name_(std::move(name)),
       shared_(std::make_shared<Shared>(cores, std::move(losses), std::move(sink))),
       thread_([shared = shared_] { serve(*shared); }) {}

@@ -23,7 +23,7 @@ class LogLane {
   /// @param name    For messages.
   /// @param cores   The lcore id of each worker.
   /// @param losses  Those that `sink` counts in, too.
-  LogLane(std::string name, std::vector<unsigned> cores, std::shared_ptr<LogLosses> losses,
+  LogLane(std::string name, const std::vector<unsigned>& cores, std::shared_ptr<LogLosses> losses,
           std::unique_ptr<LogSink> sink);
   ~LogLane();
   LogLane(const LogLane&) = delete;

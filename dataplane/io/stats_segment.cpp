@@ -167,6 +167,10 @@ StatsSegment::~StatsSegment() {
   munmap(base_, size_);
 }
 
+void StatsSegment::name_rules(const PolicyTable& policy) noexcept {
+  if (rule_tables_) rule_tables_->name(policy);
+}
+
 StatsCore& StatsSegment::core(size_t index) noexcept {
   return *reinterpret_cast<StatsCore*>(base_ + kCoreOffset + index * kCoreStride);
 }

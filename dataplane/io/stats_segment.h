@@ -34,7 +34,7 @@ class StatsSegment {
   StatsCore& core(size_t index) noexcept;
   CoreCounters counters(size_t index) noexcept;
   /// Control thread, before it puts a policy in force: what its rules are called.
-  void name_rules(const PolicyTable& policy) noexcept { rule_tables_->name(policy); }
+  void name_rules(const PolicyTable& policy) noexcept;
   /// Control thread: which identity feed the cores go by.
   void note_identities(const IdentityState& state) noexcept;
   /// For the flow log's writer, as long as the segment is there.
