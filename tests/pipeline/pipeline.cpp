@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <map>
 #include <stdexcept>
 
 #include "dataplane/io/eve_text.h"
@@ -32,11 +33,23 @@ constexpr unsigned kRingPackets = 1024;
 constexpr uint32_t kPackets = 8191;
 constexpr size_t kMostEventsOfATurn = 512;
 
+/// A test makes a hundred pipelines: buffers and images of policies outlive them.
+rte_mempool* packet_pool() {
+  static rte_mempool* const pool = make_packet_pool(kPackets, 9000);
+  if (pool == nullptr) throw std::runtime_error("no packet buffers");
+  return pool;
+}
+
 std::unique_ptr<PolicyTable> table_of(std::string_view policy, unsigned workers) {
-  const std::vector<SourceFile> sources{{.name = "test.yaml", .text = std::string(policy)}};
-  const auto compiled = compile_policy(sources);
-  if (!compiled) throw std::runtime_error(to_string(compiled.error().front()));
-  return std::move(PolicyTable::load(compiled->image, workers).value());
+  static std::map<std::string, std::vector<uint8_t>, std::less<>> images;
+  auto image = images.find(policy);
+  if (image == images.end()) {
+    const std::vector<SourceFile> sources{{.name = "test.yaml", .text = std::string(policy)}};
+    auto compiled = compile_policy(sources);
+    if (!compiled) throw std::runtime_error(to_string(compiled.error().front()));
+    image = images.emplace(policy, std::move(compiled->image)).first;
+  }
+  return std::move(PolicyTable::load(image->second, workers).value());
 }
 
 class EventList final : public FlowEventSink {
@@ -90,16 +103,14 @@ struct RingPort {
 
 struct Pipeline::Parts {
   explicit Parts(const Options& options)
-      : pool(make_packet_pool(kPackets, 9000), rte_mempool_free),
-        handoff(options.workers),
+      : handoff(options.workers),
         datagrams(options.fragments, options.workers),
         policies(options.workers),
         budgets(options.budget_entries, options.workers, 1),
         events(options.keep_events),
         count_allocations(options.count_allocations) {
-    if (!pool) throw std::runtime_error("no packet buffers");
-    ports.push_back(std::make_unique<RingPort>("inside", options.workers, pool.get()));
-    ports.push_back(std::make_unique<RingPort>("outside", options.workers, pool.get()));
+    ports.push_back(std::make_unique<RingPort>("inside", options.workers, pool));
+    ports.push_back(std::make_unique<RingPort>("outside", options.workers, pool));
     std::vector<unsigned> cores;
     for (unsigned i = 0; i < options.workers; ++i) cores.push_back(i);
     stats = StatsSegment::create("", cores).value();
@@ -120,7 +131,7 @@ struct Pipeline::Parts {
                           .outside = ports[1]->port->id(),
                           .queue = static_cast<uint16_t>(i)};
       workers.push_back(std::make_unique<Worker>(
-          stage, pair, Orientation::by_port, pool.get(), events, stats->core(i), stats->counters(i),
+          stage, pair, Orientation::by_port, pool, events, stats->core(i), stats->counters(i),
           Shared{policies, clock, handoff, datagrams, FlowHash(1), stop}));
       workers.back()->join();
     }
@@ -132,7 +143,8 @@ struct Pipeline::Parts {
     workers.clear();
   }
 
-  std::unique_ptr<rte_mempool, void (*)(rte_mempool*)> pool;
+  rte_mempool* const pool = packet_pool();
+  const unsigned buffers_before = rte_mempool_in_use_count(pool);
   std::vector<std::unique_ptr<RingPort>> ports;
   Handoff handoff;
   DatagramPool datagrams;
@@ -247,7 +259,7 @@ size_t Pipeline::allocations_in_turns() const {
 
 void Pipeline::put(unsigned port, unsigned queue, const std::vector<Bytes>& frames) {
   for (const Bytes& frame : frames) {
-    rte_mbuf* mbuf = rte_pktmbuf_alloc(parts_->pool.get());
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(parts_->pool);
     must(mbuf != nullptr);
     char* data = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.size()));
     must(data != nullptr);
@@ -396,7 +408,7 @@ std::string Pipeline::last_line(FlowEvent::Type type) {
 }
 
 unsigned Pipeline::packets_in_use() const {
-  return rte_mempool_in_use_count(parts_->pool.get()) +
+  return rte_mempool_in_use_count(parts_->pool) - parts_->buffers_before +
          rte_mempool_in_use_count(parts_->datagrams.get());
 }
 
