@@ -62,7 +62,7 @@ struct alignas(64) FlowEvent {
   Known app_known{};
   AppProtocol app{};
   bool opened_inside : 1 = true;
-  bool would_deny : 1 = false;
+  bool would_deny = false;
   bool http2 : 1 = false;
   Known ech_known{};
   TunnelKind tunnel{};

@@ -352,7 +352,8 @@ TEST_CASE("a ring carries what is set of an event, and says no when it is full",
     REQUIRE(popped == pushed);
   }
   CHECK(refused > 50);
-  CHECK_FALSE(ring.pop(out));
+  while (ring.pop(out)) ++popped;
+  CHECK(popped == pushed);
 }
 
 TEST_CASE("the longest event fits the smallest ring, and an event of no text a few lines",
