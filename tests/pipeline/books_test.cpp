@@ -201,7 +201,7 @@ TEST_CASE("gauges say what is held, and for how many flows there is room", "[boo
   pipeline.from_inside(first);
   CHECK(held() == first.size());
   CHECK(pipeline.counter("sallyport_held_packets", "") == 1);
-  const Bytes behind_a_gap = flow.segment(stream, 60, 100);
+  const Bytes behind_a_gap = flow.segment(stream, 60, stream.size());
   pipeline.from_inside(behind_a_gap);
   CHECK(held() == first.size() + behind_a_gap.size());
   pipeline.end_all_flows();
