@@ -4,13 +4,12 @@
 
 namespace sallyport {
 
-Inspection* watch_stream(Flow& flow, StreamStage stage, FlowContext& context) noexcept {
+Inspection* watch_stream(Flow& flow, FlowContext& context) noexcept {
   if (flow.inspection == kNoSlot) {
     flow.inspection = context.inspections.acquire();
     if (flow.inspection == kNoSlot) return nullptr;
     StreamWatch& watch = context.inspections[flow.inspection].stream();  // what a fresh one holds
-    watch.stage = stage;
-    watch.window_first = stage == StreamStage::opaque ? flow.client_next : flow.client_first;
+    watch.window_first = flow.client_first;
     watch.acknowledged = watch.window_first;
     watch.server_first = flow.server_next;
   }

@@ -19,10 +19,9 @@ inline Http2Watch* http2_of(const Flow& flow, FlowContext& context) noexcept {
   return &context.http2_connections[inspection->stream().http2];
 }
 
-/// Starts to watch a TCP flow; one that is watched stays as it is. A stream that is opaque from the
-/// start is watched from what its client sends next.
+/// Starts to watch a TCP flow from its client's first byte; one that is watched stays as it is.
 /// @return nullptr when the worker watches as many flows as it may.
-Inspection* watch_stream(Flow& flow, StreamStage stage, FlowContext& context) noexcept;
+Inspection* watch_stream(Flow& flow, FlowContext& context) noexcept;
 
 /// The same for a UDP flow.
 Inspection* watch_datagrams(Flow& flow, FlowContext& context) noexcept;

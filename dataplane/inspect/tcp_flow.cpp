@@ -83,7 +83,7 @@ void begin(Flow& flow, uint32_t client_first, FlowContext& context) noexcept {
   flow.progress = kOpenedInside;
   decide_start(flow, context);
   if (flow.state != FlowState::pending) return;
-  if (watch_stream(flow, StreamStage::identify, context) == nullptr) {
+  if (watch_stream(flow, context) == nullptr) {
     except(flow, Exception::inspection_limit, AppFacts{}, context);
   }
 }
